@@ -1,0 +1,121 @@
+"""Faults a run can be given, as plain data.
+
+Every fault strikes at a time (`at`, seconds since the run began) or when a node records an event (`after`, the event's
+kind; `nth` of them). A fault is a value: the list of a run's faults, with its seed, repeats the run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+class FaultError(ValueError):
+    """A fault that makes no sense: names the field, its value, and what is allowed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _When:
+    at: float | None = None
+    after: str | None = None
+    nth: int = 1
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        if (self.at is None) == (self.after is None):
+            raise FaultError(f"{name}: give either at=seconds or after='event kind', got at={self.at!r}, after={self.after!r}")
+        if self.at is not None and not 0 <= self.at < float("inf"):
+            raise FaultError(f"{name}.at must be at least 0 seconds, got {self.at!r}")
+        if self.nth < 1:
+            raise FaultError(f"{name}.nth must be at least 1, got {self.nth!r}")
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name in ("for_", "restart_after", "lag") and value is not None and not value >= 0:
+                raise FaultError(f"{name}.{item.name} must be at least 0 seconds, got {value!r}")
+
+    def __repr__(self) -> str:
+        given = [(f.name, getattr(self, f.name)) for f in fields(self) if getattr(self, f.name) != f.default]
+        given.sort(key=lambda pair: pair[0] in ("at", "after", "nth", "for_"))
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given)})"
+
+
+@dataclass(frozen=True, repr=False)
+class Pause(_When):
+    """The node stops, all of it, for `for_` seconds, and knows nothing of it afterwards (garbage collection, VM migration)."""
+
+    node: str
+    for_: float
+
+
+@dataclass(frozen=True, repr=False)
+class Crash(_When):
+    """The node dies: no callback of it runs again, no finally block. It comes back after `restart_after` seconds, or never."""
+
+    node: str
+    restart_after: float | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class Skew(_When):
+    """The node's wall clock jumps by `by` seconds and from then on runs `rate` times as fast."""
+
+    node: str
+    by: float = 0.0
+    rate: float = 1.0
+
+
+@dataclass(frozen=True, repr=False)
+class Partition(_When):
+    """For `for_` seconds no message passes between the nodes of `one` and those of `other` (all the rest, when not given)."""
+
+    one: tuple[str, ...]
+    other: tuple[str, ...] | None = None
+    for_: float = float("inf")
+
+
+@dataclass(frozen=True, repr=False)
+class Loss(_When):
+    """For `for_` seconds each message from `src` to `dst` (None: any) is lost with `probability`."""
+
+    probability: float
+    src: str | None = None
+    dst: str | None = None
+    for_: float = float("inf")
+
+
+@dataclass(frozen=True, repr=False)
+class Duplication(_When):
+    """For `for_` seconds each HTTP request from `src` to `dst` (None: any) is delivered twice with `probability`."""
+
+    probability: float
+    src: str | None = None
+    dst: str | None = None
+    for_: float = float("inf")
+
+
+@dataclass(frozen=True, repr=False)
+class LoseReply(_When):
+    """The answer to the next request from `src` to `dst` (None: any) is lost: it was executed, and its caller cannot know."""
+
+    src: str | None = None
+    dst: str | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class Slow(_When):
+    """For `for_` seconds messages between `src` and `dst` (None: any) take `factor` times as long."""
+
+    factor: float
+    src: str | None = None
+    dst: str | None = None
+    for_: float = float("inf")
+
+
+@dataclass(frozen=True, repr=False)
+class Failover(_When):
+    """The Redis server `node` is replaced by its asynchronous replica, which lacks the writes of the last `lag` seconds."""
+
+    node: str = "redis"
+    lag: float = 0.1
+
+
+Fault = Pause | Crash | Skew | Partition | Loss | Duplication | LoseReply | Slow | Failover
