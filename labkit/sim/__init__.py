@@ -1,1 +1,35 @@
-"""TBD"""
+"""The bench: one scenario, a simulated world, faults by name, and every run repeatable."""
+
+from labkit.sim.choices import Latency
+from labkit.sim.errors import (
+    BudgetExceeded,
+    Deadlock,
+    NotSimulated,
+    SimulationError,
+    Stuck,
+    TaskFailed,
+    TasksLeftRunning,
+)
+from labkit.sim.falsify import Finding, crashes, falsify, lost_replies, partitions, pauses
+from labkit.sim.running import run
+from labkit.sim.sweep import Sweep, sweep
+
+__all__ = [
+    "BudgetExceeded",
+    "Deadlock",
+    "Finding",
+    "Latency",
+    "NotSimulated",
+    "SimulationError",
+    "Stuck",
+    "Sweep",
+    "TaskFailed",
+    "TasksLeftRunning",
+    "crashes",
+    "falsify",
+    "lost_replies",
+    "partitions",
+    "pauses",
+    "run",
+    "sweep",
+]

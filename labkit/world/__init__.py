@@ -13,7 +13,7 @@ from labkit.world.faults import (
     Skew,
     Slow,
 )
-from labkit.world.history import Event, History, Message, Operation, Outcome, Span
+from labkit.world.history import Event, History, Message, Operation, Outcome, Span, SpanKind
 from labkit.world.protocol import ASGIApp, Node, Pending, Scenario, World
 from labkit.world.run import CRASHED, Run
 
@@ -41,5 +41,6 @@ __all__ = [
     "Skew",
     "Slow",
     "Span",
+    "SpanKind",
     "World",
 ]

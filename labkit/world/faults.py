@@ -94,10 +94,14 @@ class Duplication(_When):
 
 @dataclass(frozen=True, repr=False)
 class LoseReply(_When):
-    """The answer to the next request from `src` to `dst` (None: any) is lost: it was executed, and its caller cannot know."""
+    """The answer to the next request from `src` to `dst` (None: any) is lost: it was executed, and its caller cannot know.
+
+    `label` narrows it to requests whose label contains it ("COMMIT", "lock:42").
+    """
 
     src: str | None = None
     dst: str | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True, repr=False)

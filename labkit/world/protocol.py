@@ -68,7 +68,7 @@ class World(Protocol):
         """The node of this name, made at the first call."""
 
     def redis(self, server: str = "redis", *, timeout: float = 1.0) -> Redis:
-        """A client of the Redis server on node `server`. It gives up a call after `timeout` seconds and never retries by itself."""
+        """A client of the Redis server on node `server`. It gives a call up after `timeout` seconds and does not retry."""
 
     def database(self, server: str = "database", *, timeout: float = 5.0) -> AsyncEngine:
         """An engine for the SQL server on node `server`; `timeout` bounds each statement, in seconds. One database a run."""
@@ -89,7 +89,7 @@ class World(Protocol):
         """Mark that the current node believes it holds `label` for as long as the block runs."""
 
     def operation(self, name: str, argument: Any = None, *, process: str | None = None) -> AbstractContextManager[Pending]:
-        """Record a call on a shared object. Leaving with a time-out or a cancellation makes it unknown; another error, failed."""
+        """Record a call on a shared object. A time-out or a cancellation makes it unknown; another error, failed."""
 
     async def join(self, *tasks: asyncio.Task[Any], return_exceptions: bool = False) -> list[Any]:
         """Wait for tasks, in order; one whose node crashed counts as over, with the result `labkit.world.CRASHED`."""

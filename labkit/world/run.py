@@ -19,6 +19,9 @@ class _Crashed:
     def __bool__(self) -> bool:
         return False
 
+    def __reduce__(self) -> str:
+        return "CRASHED"  # one object, also after a trip to another process
+
 
 CRASHED = _Crashed()
 
@@ -30,7 +33,7 @@ class Run:
     `seed` None is the calm world: every message takes its usual time, ready tasks run first come first served.
     `deviations` are (choice point, alternative) pairs at which the schedule departs from what the seed would have done.
     `error` is what the scenario raised, when the caller asked to keep it (`run` itself raises). `seconds` is virtual time
-    in a simulated run and real time in a real one.
+    in a simulated run and real time in a real one; `steps` of tasks and `points` of choice are counted in simulated runs alone.
     """
 
     scenario: str
@@ -43,6 +46,7 @@ class Run:
     error: BaseException | None = None
     seconds: float = field(default=0.0, compare=False)
     steps: int = field(default=0, compare=False)
+    points: int = field(default=0, compare=False)
     where: Literal["sim", "real"] = "sim"
 
     def call(self) -> str:

@@ -1,0 +1,294 @@
+"""An asyncio event loop on virtual time, with a seeded scheduler, whose nodes can be frozen and killed.
+
+Nothing waits: when no task is ready, time jumps to the next timer. When several are, `Choices.pick` says which goes next.
+A task has at most one step pending, so its own order is kept whatever is picked; plain callbacks keep their order among
+themselves, as asyncio promises. Every handle carries the context it was scheduled in, and with it the node it belongs to:
+one that belongs to a frozen node is put aside until the node thaws, one of a dead node is dropped.
+
+Built from `asyncio.AbstractEventLoop` upward; `asyncio.Future` and `asyncio.Task` are used as they are. Left out: sockets,
+subprocesses, signals (refused), and other threads (a call from one is refused; `run_in_executor` runs the call in line).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+from collections import deque
+from collections.abc import Callable, Coroutine
+from heapq import heappop, heappush
+from typing import Any, NoReturn
+
+from labkit.sim.choices import Choices
+from labkit.sim.errors import BudgetExceeded, NotSimulated
+from labkit.sim.places import HERE, Place
+
+Callback = Callable[..., object]
+REFUSED = """
+    add_reader add_signal_handler add_writer connect_accepted_socket connect_read_pipe connect_write_pipe create_connection
+    create_datagram_endpoint create_server create_unix_connection create_unix_server getaddrinfo getnameinfo sendfile
+    sock_accept sock_connect sock_recv sock_recv_into sock_sendall sock_sendfile start_tls subprocess_exec subprocess_shell
+"""
+
+
+class Handle:
+    """A callback waiting for its turn."""
+
+    __slots__ = ("_cancelled", "_when", "args", "callback", "context")
+
+    def __init__(self, callback: Callback, args: tuple[Any, ...], context: contextvars.Context, when: float = 0.0) -> None:
+        self.callback = callback
+        self.args = args
+        self.context = context
+        self._when = when
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        self._cancelled = True
+
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    def when(self) -> float:
+        return self._when
+
+
+class SimTask(asyncio.Task[Any]):
+    """A task whose hash is its number: asyncio keeps tasks in sets, and their order must not depend on addresses."""
+
+    def __init__(self, number: int, coro: Coroutine[Any, Any, Any], context: contextvars.Context, **options: Any) -> None:
+        self._number = number
+        self.context = context
+        super().__init__(coro, context=context, **options)
+
+    @property
+    def place(self) -> Place | None:
+        """The place it runs on."""
+        return self.context.get(HERE)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class SimLoop(asyncio.AbstractEventLoop):
+    """See the module. `max_steps` bounds the steps of a run, `max_seconds` its virtual time."""
+
+    def __init__(self, choices: Choices, *, max_steps: int, max_seconds: float) -> None:
+        self.choices = choices
+        self.max_steps = max_steps
+        self.max_seconds = max_seconds
+        self.steps = 0
+        self.tasks: list[SimTask] = []
+        self.places_affected = 0
+        self._time = 0.0
+        self._ready: list[Handle | None] = []  # None stands for the callbacks, as one lane
+        self._callbacks: deque[Handle] = deque()
+        self._timers: list[tuple[float, int, Handle]] = []
+        self._timer_count = 0
+        self._task_count = 0
+        self._closed = False
+        self._running = False
+        self._on_exception: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None = None
+
+    # -- scheduling
+
+    def time(self) -> float:
+        """Virtual seconds since the run began."""
+        return self._time
+
+    def call_soon(self, callback: Callback, *args: Any, context: contextvars.Context | None = None) -> Handle:  # type: ignore[override]
+        handle = Handle(callback, args, contextvars.copy_context() if context is None else context)
+        self._enqueue(handle)
+        return handle
+
+    def call_at(self, when: float, callback: Callback, *args: Any, context: contextvars.Context | None = None) -> Handle:  # type: ignore[override]
+        handle = Handle(callback, args, contextvars.copy_context() if context is None else context, when)
+        self._timer_count += 1
+        heappush(self._timers, (when, self._timer_count, handle))
+        return handle
+
+    def call_later(self, delay: float, callback: Callback, *args: Any, context: contextvars.Context | None = None) -> Handle:  # type: ignore[override]
+        return self.call_at(self._time + max(0.0, delay), callback, *args, context=context)
+
+    def call_soon_threadsafe(self, callback: Callback, *args: Any, context: contextvars.Context | None = None) -> Handle:  # type: ignore[override]
+        if asyncio._get_running_loop() is not self:
+            raise NotSimulated("another thread called into the simulated loop; work sent to a thread runs in line here")
+        return self.call_soon(callback, *args, context=context)
+
+    def _enqueue(self, handle: Handle) -> None:
+        if isinstance(getattr(handle.callback, "__self__", None), asyncio.Task):
+            self._ready.append(handle)
+        else:
+            if not self._callbacks:
+                self._ready.append(None)
+            self._callbacks.append(handle)
+
+    # -- running
+
+    def turn(self, until: Callable[[], bool], *, idle: Callable[[], NoReturn]) -> None:
+        """Run until `until()` is true; it is asked before each step. `idle` is called when nothing is left to happen."""
+        ready, callbacks, pick = self._ready, self._callbacks, self.choices.pick
+        while not until():
+            if not ready:
+                self._advance(idle)
+                continue
+            lanes = len(ready)
+            handle = ready.pop(pick(lanes) if lanes > 1 else 0)
+            if handle is None:
+                handle = callbacks.popleft()
+                if callbacks:
+                    ready.append(None)
+            if handle._cancelled or (self.places_affected and self._withheld(handle)):
+                continue
+            self.steps += 1
+            if self.steps > self.max_steps:
+                raise BudgetExceeded(f"more than {self.max_steps:,} steps at {self._time:.3f} s of virtual time")
+            try:
+                handle.context.run(handle.callback, *handle.args)
+            except Exception as error:
+                self.call_exception_handler({"message": "a callback raised", "exception": error})
+
+    def _advance(self, idle: Callable[[], NoReturn]) -> None:
+        timers = self._timers
+        while timers and timers[0][2]._cancelled:
+            heappop(timers)
+        if not timers:
+            idle()
+        when = max(self._time, timers[0][0])
+        if when > self.max_seconds:
+            raise BudgetExceeded(f"more than {self.max_seconds:,.0f} s of virtual time")
+        self._time = when
+        while timers and timers[0][0] <= when:
+            handle = heappop(timers)[2]
+            if not handle._cancelled:
+                self._enqueue(handle)
+
+    def _withheld(self, handle: Handle) -> bool:
+        place = handle.context.get(HERE)
+        if place is None or (place.alive and not place.frozen):
+            return False
+        if place.alive:
+            place.withheld.append(handle)
+        return True
+
+    def thaw(self, place: Place) -> None:
+        """Let what was put aside while the place was frozen take its turn again."""
+        withheld, place.withheld = place.withheld, []
+        for handle in withheld:
+            self._enqueue(handle)
+
+    def block(self, seconds: float, *, idle: Callable[[], NoReturn]) -> None:
+        """Let `seconds` pass inside a synchronous call: the rest of the world goes on, the calling task does not return."""
+        until = self._time + seconds
+        over: list[bool] = []
+        self.call_at(until, over.append, True, context=contextvars.Context())
+        current = asyncio.current_task(self)
+        if current is not None:
+            asyncio.tasks._leave_task(self, current)
+        try:
+            self.turn(lambda: bool(over), idle=idle)
+        finally:
+            if current is not None:
+                asyncio.tasks._enter_task(self, current)
+
+    # -- what asyncio asks of a loop
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=self)
+
+    def create_task(  # type: ignore[override]
+        self,
+        coro: Coroutine[Any, Any, Any],
+        *,
+        name: str | None = None,
+        context: contextvars.Context | None = None,
+        **options: Any,
+    ) -> asyncio.Task[Any]:
+        if len(self.tasks) >= 512:
+            self.tasks = [task for task in self.tasks if not task.done() or task._log_traceback]
+        self._task_count += 1
+        label = name or f"task {self._task_count} ({getattr(coro, '__name__', 'coroutine')})"
+        task = SimTask(self._task_count, coro, loop=self, name=label, context=context or contextvars.copy_context(), **options)
+        self.tasks.append(task)
+        return task
+
+    def run_in_executor(self, executor: Any, func: Callback, *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
+        """Work sent to a thread runs in line: on virtual time it takes none."""
+        future = self.create_future()
+
+        def work() -> None:
+            try:
+                result = func(*args)
+            except Exception as error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        self.call_soon(work)
+        return future
+
+    def run_until_complete(self, future: Any) -> NoReturn:
+        raise NotSimulated("a simulated world runs one scenario; await instead of run_until_complete")
+
+    def is_running(self) -> bool:
+        return self._running
+
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def close(self) -> None:
+        self._closed = True
+        self._ready.clear()
+        self._callbacks.clear()
+        self._timers.clear()
+
+    def __enter__(self) -> SimLoop:
+        """Make this the running loop of the current thread, asynchronous generators included."""
+        self._running = True
+        self._old_hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(finalizer=lambda generator: None if self._closed else self._aclose(generator))
+        asyncio._set_running_loop(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        asyncio._set_running_loop(None)
+        sys.set_asyncgen_hooks(*self._old_hooks)
+        self._running = False
+
+    def _aclose(self, generator: Any) -> None:
+        self.create_task(generator.aclose(), name="closing an asynchronous generator")
+
+    async def shutdown_asyncgens(self) -> None:
+        return None
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # asyncio's signature
+        return None
+
+    def set_exception_handler(self, handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None) -> None:
+        self._on_exception = handler
+
+    def get_exception_handler(self) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None:
+        return self._on_exception
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        if self._on_exception is not None:
+            self._on_exception(self, context)
+
+    def get_debug(self) -> bool:
+        return False
+
+    def set_debug(self, enabled: bool) -> None:
+        return None
+
+
+def _refuse(name: str) -> Callable[..., NoReturn]:
+    def refused(self: SimLoop, *args: Any, **options: Any) -> NoReturn:
+        raise NotSimulated(
+            f"loop.{name}: the simulated world has no real sockets, processes or signals; ask the world for a client"
+        )
+
+    return refused
+
+
+for _name in REFUSED.split():
+    setattr(SimLoop, _name, _refuse(_name))

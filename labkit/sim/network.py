@@ -1,0 +1,158 @@
+"""The network between nodes: how long a message takes, and whether it arrives.
+
+A message leaves when its sender is awake and travels whatever becomes of the sender: a request that has left is executed even
+if the client that sent it dies. It arrives at a node that is up (a frozen one handles it when it thaws; a dead one never).
+Messages of one `Wire` keep their order, as on a TCP connection. The experimenter ("lab") and a node talking to itself
+use no network: no delay, no loss, no entry in the history.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from labkit.sim.choices import Latency
+from labkit.sim.loop import Handle
+from labkit.world import Duplication, LoseReply, Loss, Message, Partition, Slow, Span
+
+if TYPE_CHECKING:
+    from labkit.sim.world import SimWorld
+
+LAB = "lab"
+Rule = Loss | Duplication | Slow
+
+
+@dataclass
+class Wire:
+    """One direction of a connection. Messages on it arrive in the order in which they were sent."""
+
+    last_arrival: float = 0.0
+
+
+def _between(rule: Rule | LoseReply, src: str, dst: str) -> bool:
+    return (rule.src is None or rule.src == src) and (rule.dst is None or rule.dst == dst)
+
+
+class Network:
+    """Carries messages. Faults are added while they last."""
+
+    def __init__(self, world: SimWorld, latency: Latency) -> None:
+        self._world = world
+        self._latency = latency
+        self._rules: list[Rule] = []
+        self._partitions: list[Partition] = []
+        self._lost_replies: list[LoseReply] = []
+
+    def send(
+        self,
+        src: str,
+        dst: str,
+        label: str,
+        deliver: Callable[[], object],
+        *,
+        wire: Wire | None = None,
+        reply: bool = False,
+        last: bool = False,
+    ) -> None:
+        """Carry a message from node `src` to node `dst`, where `deliver` is called on arrival, if it arrives.
+
+        The `last` one says that a connection has ended: it leaves even a node that died, and the history does not show it.
+        """
+        world = self._world
+        if src == dst or LAB in (src, dst):
+            self._hand_over(dst, deliver)
+            return
+        sender = world.node(src)
+        if not (sender.place.alive or last):
+            return
+        history, loop = world.history, world.loop
+        seq, sent = history.next_seq(), sender.awake_at
+        if self._is_lost(src, dst, label, reply):
+            if not last:
+                history.messages.append(Message(seq, sent, src, dst, label, None, reply))
+            return
+        delay = loop.choices.delay(self._latency)
+        for rule in self._rules:
+            if isinstance(rule, Slow) and (_between(rule, src, dst) or _between(rule, dst, src)):
+                delay *= rule.factor
+        arrival = sent + delay
+        if wire is not None:
+            arrival = wire.last_arrival = max(arrival, wire.last_arrival)
+
+        def arrive() -> None:
+            up = world.node(dst).place.alive
+            if not last:
+                history.messages.append(Message(seq, sent, src, dst, label, arrival if up else None, reply))
+            if up:
+                self._hand_over(dst, deliver)
+
+        loop.call_at(arrival, arrive, context=contextvars.Context())
+
+    @property
+    def usual_round_trip(self) -> float:
+        """What a round trip takes when nothing is wrong, in seconds."""
+        return 2 * self._latency.median
+
+    def twice(self, src: str, dst: str) -> bool:
+        """Whether a request sent now is delivered twice."""
+        rules = [rule for rule in self._rules if isinstance(rule, Duplication) and _between(rule, src, dst)]
+        return any(self._world.loop.choices.chance(rule.probability) for rule in rules)
+
+    def reachable(self, src: str, dst: str) -> bool:
+        """Whether no partition stands between the two nodes now."""
+        return not any(self._parts(partition, src, dst) for partition in self._partitions)
+
+    def _hand_over(self, dst: str, deliver: Callable[[], object]) -> None:
+        world = self._world
+        if dst == LAB:
+            world.loop.call_soon(deliver, context=contextvars.Context())
+            return
+        node = world.node(dst)
+        if node.place.frozen:
+            node.place.withheld.append(Handle(deliver, (), node.context()))
+        elif node.place.alive:
+            world.loop.call_soon(deliver, context=node.context())
+
+    def _is_lost(self, src: str, dst: str, label: str, reply: bool) -> bool:
+        if not self.reachable(src, dst):
+            return True
+        if reply:
+            for fault in self._lost_replies:
+                if _between(fault, dst, src) and (fault.label is None or fault.label in label):
+                    self._lost_replies.remove(fault)
+                    return True
+        rules = [rule for rule in self._rules if isinstance(rule, Loss) and _between(rule, src, dst)]
+        return any(self._world.loop.choices.chance(rule.probability) for rule in rules)
+
+    @staticmethod
+    def _parts(partition: Partition, src: str, dst: str) -> bool:
+        one, other = partition.one, partition.other
+        crossing = (src in one) != (dst in one)
+        return crossing and (other is None or src in other or dst in other)
+
+    # -- what faults do
+
+    def add(self, fault: Partition | LoseReply | Rule) -> None:
+        """Let the fault hold from now, for as long as it says."""
+        world = self._world
+        if isinstance(fault, LoseReply):
+            self._lost_replies.append(fault)
+            return
+        if isinstance(fault, Partition):
+            self._partitions.append(fault)
+            end = None if fault.for_ == float("inf") else world.now() + fault.for_
+            for name in fault.one:
+                others = ", ".join(fault.other or ("the rest",))
+                world.history.spans.append(Span(world.history.next_seq(), name, "partition", world.now(), end, others))
+        else:
+            self._rules.append(fault)
+        if fault.for_ != float("inf"):
+            world.loop.call_later(fault.for_, self._remove, fault, context=contextvars.Context())
+
+    def _remove(self, fault: Partition | Rule) -> None:
+        if isinstance(fault, Partition):
+            self._partitions.remove(fault)
+        else:
+            self._rules.remove(fault)

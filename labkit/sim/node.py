@@ -1,0 +1,162 @@
+"""A simulated machine: what runs on it, what its wall clock says, and what a pause, a crash and a restart do to it.
+
+A node has one `Place` a life: a crash leaves everything of the old life in a dead place, where the loop drops it, and a
+restart makes a new one. A dropped coroutine must not be closed (closing runs its finally blocks), so those of dead nodes are
+kept, without references to the world, for the life of the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import ctypes
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from labkit.sim.places import DAEMON, HERE, Place
+from labkit.world import Span, SpanKind
+
+if TYPE_CHECKING:
+    from labkit.sim.world import SimWorld
+
+T = TypeVar("T")
+EPOCH = 1_767_225_600.0
+"""What every wall clock shows when a run begins: 2026-01-01T00:00:00Z, in seconds since 1970."""
+
+
+class SimNode:
+    """See `labkit.world.Node` for what a scenario may use."""
+
+    def __init__(self, world: SimWorld, name: str) -> None:
+        self.name = name
+        self.place = Place(name)
+        self.on_death: list[Callable[[], None]] = []
+        self._world = world
+        self._boots: list[tuple[Callable[..., Coroutine[Any, Any, Any]], tuple[Any, ...]]] = []
+        self._skewed_at = 0.0
+        self._shown = EPOCH
+        self._rate = 1.0
+        self._thaws_at = 0.0
+        self._freeze: Span | None = None
+        self._crash: Span | None = None
+
+    def __repr__(self) -> str:
+        return f"<node {self.name}>"
+
+    def context(self, *, daemon: bool = False) -> contextvars.Context:
+        """A fresh context in which code runs on this node and inherits nothing else."""
+        context = contextvars.Context()
+        context.run(HERE.set, self.place)
+        if daemon:
+            context.run(DAEMON.set, True)
+        return context
+
+    def start(
+        self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, name: str | None = None, daemon: bool = False
+    ) -> asyncio.Task[T]:
+        """Run `function(*args)` on this node. A daemon is stopped without complaint when the scenario returns."""
+        context = contextvars.copy_context()
+        context.run(HERE.set, self.place)
+        if daemon:
+            context.run(DAEMON.set, True)
+        label = name or f"{self.name}.{getattr(function, '__name__', 'task')}"
+        task: asyncio.Task[T] = self._world.loop.create_task(context.run(function, *args), name=label, context=context)
+        self._world.track(task, self)
+        return task
+
+    def boot(self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> asyncio.Task[Any]:
+        """Like `start` as a daemon, and again every time the node restarts after a crash."""
+        self._boots.append((function, args))
+        return self.start(function, *args, daemon=True)
+
+    def clock(self) -> float:
+        """What this node believes the time is: seconds since 1970, bent by its skew."""
+        return self._shown + (self._world.now() - self._skewed_at) * self._rate
+
+    def skew(self, by: float, rate: float) -> None:
+        """Let the wall clock jump by `by` seconds and run `rate` times as fast from now on."""
+        self._shown, self._skewed_at, self._rate = self.clock() + by, self._world.now(), rate
+
+    # -- what faults do
+
+    @property
+    def awake_at(self) -> float:
+        """When what this node sends leaves it: now, or at the end of its pause."""
+        return self._thaws_at if self.place.frozen else self._world.now()
+
+    def freeze(self, seconds: float, kind: SpanKind = "pause") -> None:
+        """Stop everything on this node for `seconds`; several freezes overlap."""
+        loop, place, now = self._world.loop, self.place, self._world.now()
+        if not place.alive:
+            return
+        if not place.frozen:
+            loop.places_affected += 1
+            self._open_span(kind)
+        place.frozen += 1
+        self._thaws_at = max(self._thaws_at, now + seconds)
+        loop.call_at(now + seconds, self._thaw, place, context=contextvars.Context())
+
+    def _thaw(self, place: Place) -> None:
+        place.frozen -= 1
+        if place.frozen or not place.alive:
+            return
+        self._world.loop.places_affected -= 1
+        self.close_freeze(self._world.now())
+        self._world.loop.thaw(place)
+
+    def _open_span(self, kind: SpanKind) -> None:
+        now, spans, last = self._world.now(), self._world.history.spans, self._freeze
+        if kind == "blocked" and last is not None and (last.kind, last.end) == (kind, now):
+            spans.remove(last)  # one blocking call right after another: one stretch
+            self._freeze = replace(last, end=None)
+        else:
+            self._freeze = Span(self._world.history.next_seq(), self.name, kind, now, None)
+
+    def close_freeze(self, end: float | None) -> None:
+        """Write the freeze under way into the history; `end` is None when the run ended in it."""
+        if self._freeze is not None and self._freeze.end is None:
+            self._freeze = replace(self._freeze, end=end)
+            self._world.history.spans.append(self._freeze)
+
+    def crash(self, restart_after: float | None) -> None:
+        """Die: nothing of this life runs again. Come back after `restart_after` seconds, or never."""
+        place, loop, world = self.place, self._world.loop, self._world
+        if not place.alive:
+            return
+        if place.frozen:
+            loop.places_affected -= 1
+            self.close_freeze(world.now())
+        place.alive = False
+        place.withheld.clear()
+        loop.places_affected += 1
+        self._crash = Span(world.history.next_seq(), self.name, "crash", world.now(), None)
+        world.buried.append(place)
+        for notice in self.on_death:
+            notice()
+        self.on_death.clear()
+        world.node_died(self)
+        if restart_after is not None:
+            loop.call_later(restart_after, self.restart, context=contextvars.Context())
+
+    def restart(self) -> None:
+        """Begin a new life: what was on disk is there, and what was registered with `boot` starts again."""
+        if self.place.alive:
+            return
+        self.close_crash(self._world.now())
+        self.place = Place(self.name)
+        self._thaws_at = 0.0
+        for function, args in self._boots:
+            contextvars.Context().run(partial(self.start, function, *args, daemon=True))
+
+    def close_crash(self, end: float | None) -> None:
+        """Write the crash into the history; `end` is None when the node never came back."""
+        if self._crash is not None:
+            self._world.history.spans.append(replace(self._crash, end=end))
+            self._crash = None
+
+
+def keep_for_ever(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """Keep a suspended coroutine from ever being closed, and so its finally blocks from ever running."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(coroutine))

@@ -1,0 +1,186 @@
+"""Run a scenario once in the simulated world."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import ctypes
+import gc
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from labkit.sim.choices import Choices, Latency
+from labkit.sim.errors import BudgetExceeded, Deadlock, Stuck, TaskFailed, TasksLeftRunning
+from labkit.sim.places import DAEMON, HERE
+from labkit.sim.world import SimWorld, describe
+from labkit.world import Fault, Run, Scenario
+from labkit.world.thread import run_in_thread
+
+T = TypeVar("T")
+USUAL = Latency()
+
+
+def run(
+    scenario: Scenario,
+    *,
+    seed: int | None = 0,
+    faults: Sequence[Fault] = (),
+    deviations: Sequence[tuple[int, int]] = (),
+    args: Mapping[str, Any] | None = None,
+    latency: Latency = USUAL,
+    max_steps: int = 200_000,
+    max_seconds: float = 86_400.0,
+) -> Run:
+    """Run `scenario(world, **args)` on virtual time and return what happened. The same arguments give the same history.
+
+    `seed` None is the calm world (first come, first served; every message takes its usual time); `deviations` are
+    (choice point, alternative) pairs at which it departs from that. A run ends when the scenario returns; it may take
+    `max_steps` steps of tasks and `max_seconds` seconds of virtual time.
+
+    Raises what the scenario raises; `Deadlock`, `BudgetExceeded`, `Stuck`, `TasksLeftRunning` or `TaskFailed` when the run
+    cannot go on or leaves something undone.
+    """
+    made = in_worker(lambda: execute(scenario, seed, faults, deviations, args, latency, max_steps, max_seconds))
+    if made.error is not None:
+        raise made.error
+    return made
+
+
+def execute(
+    scenario: Scenario,
+    seed: int | None = 0,
+    faults: Sequence[Fault] = (),
+    deviations: Sequence[tuple[int, int]] = (),
+    args: Mapping[str, Any] | None = None,
+    latency: Latency = USUAL,
+    max_steps: int = 200_000,
+    max_seconds: float = 86_400.0,
+) -> Run:
+    """Like `run`, but in the current thread, and what the scenario raises is kept in the run's `error`."""
+    world = SimWorld(seed, faults, Choices(seed, deviations), latency, max_steps=max_steps, max_seconds=max_seconds)
+    result, error = None, None
+    collecting = gc.isenabled()
+    gc.disable()  # the collector runs finalizers when it likes: not in the middle of a run that must repeat
+    world.enter()
+    worker = getattr(_WORKER, "it", None)
+    if worker is not None:
+        worker.world = world
+    try:
+        with world.loop:
+            try:
+                result = _drive(world, scenario, dict(args or {}))
+            except Exception as raised:
+                error = raised
+            finally:
+                seconds, steps = world.now(), world.loop.steps
+                world.finish()
+                world.wind_up()
+    finally:
+        world.close()
+        if collecting:
+            gc.enable()
+    return Run(
+        scenario=getattr(scenario, "__name__", "scenario"),
+        result=result,
+        history=world.history,
+        seed=seed,
+        faults=tuple(faults),
+        args=dict(args or {}),
+        deviations=tuple(deviations),
+        error=error,
+        seconds=seconds,
+        steps=steps,
+        points=world.loop.choices.points,
+    )
+
+
+def _drive(world: SimWorld, scenario: Scenario, args: dict[str, Any]) -> Any:
+    loop = world.loop
+    context = contextvars.copy_context()
+    context.run(HERE.set, None)
+    context.run(DAEMON.set, False)
+    contextvars.Context().run(world.arm)
+    main = loop.create_task(context.run(scenario, world, **args), name="the scenario", context=context)
+    try:
+        loop.turn(main.done, idle=world.idle)
+    except KeyboardInterrupt:
+        worker = getattr(_WORKER, "it", None)
+        if worker is None or worker.stuck is None:
+            raise
+        raise Stuck(worker.stuck) from None
+    except (Deadlock, BudgetExceeded) as stopped:
+        _raise_failures(world, but=main)
+        busy = f". Waiting: {world.waiting()}" if isinstance(stopped, BudgetExceeded) else ""
+        raise type(stopped)(f"{stopped}{busy}") from None
+    result = main.result()
+    _raise_failures(world, but=main)
+    left = [
+        task
+        for task in loop.tasks
+        if not task.done() and not task.context.get(DAEMON) and (task.place is None or task.place.alive)
+    ]
+    if left:
+        raise TasksLeftRunning(f"the scenario returned while these were still running: {'; '.join(map(describe, left))}")
+    return result
+
+
+def _raise_failures(world: SimWorld, *, but: asyncio.Task[Any]) -> None:
+    """An exception that nobody has looked at is an error of the run."""
+    for task in world.loop.tasks:
+        if task is not but and task.done() and not task.cancelled() and task._log_traceback:
+            error = task.exception()
+            raise TaskFailed(f"task {task.get_name()} raised {type(error).__name__}: {error}") from error
+    if world.failures:
+        raise TaskFailed(f"a callback raised {type(world.failures[0]).__name__}: {world.failures[0]}") from world.failures[0]
+
+
+_WORKER = threading.local()
+
+
+class _Worker(Generic[T]):
+    """A thread that runs simulated worlds, and the watch that is kept on it."""
+
+    def __init__(self, work: Callable[[], T], patience: float) -> None:
+        self._work = work
+        self._patience = patience
+        self._thread = 0
+        self._seen: tuple[int, int] = (0, 0)
+        self._since = 0.0
+        self.world: SimWorld | None = None
+        self.stuck: str | None = None
+
+    def __call__(self) -> T:
+        self._thread = threading.get_ident()
+        _WORKER.it = self
+        return self._work()
+
+    def interrupt(self) -> None:
+        """Raise KeyboardInterrupt in the thread at its next bytecode; a simulated world never waits outside Python."""
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(KeyboardInterrupt))
+
+    def watch(self) -> None:
+        """Interrupt a step that computes without end."""
+        world, now = self.world, time.monotonic()
+        if world is None or not world.loop.is_running():
+            return
+        seen = (id(world), world.loop.steps)
+        if seen != self._seen:
+            self._seen, self._since = seen, now
+        elif now - self._since > self._patience and self.stuck is None:
+            task = asyncio.current_task(world.loop)
+            name = "a callback" if task is None else f"task {task.get_name()}"
+            self.stuck = f"{name} has been computing for {self._patience:g} s without an await, at {world.now():.3f} s"
+            self.interrupt()
+
+
+def in_worker(work: Callable[[], T], *, patience: float = 10.0) -> T:
+    """Call `work()` in a thread that the Stop button can interrupt; directly, when this already is one.
+
+    A single step that computes for `patience` real seconds without an await is interrupted too: see `Stuck`.
+    """
+    if getattr(_WORKER, "it", None) is not None:
+        return work()
+    worker = _Worker(work, patience)
+    return run_in_thread(worker, on_interrupt=worker.interrupt, watch=worker.watch)

@@ -1,0 +1,204 @@
+"""SQL in the simulated world: SQLite behind aiosqlite and SQLAlchemy, reached over the simulated network.
+
+Each statement, commit and rollback is a message to the database's node and an answer back. There it runs in line: SQLite
+itself decides who must wait. A busy database is asked again on virtual time until the busy time-out has passed, and then
+the statement fails as SQLite's does ("database is locked"). A connection belongs to the node that uses it: when that node
+dies, or the server does, its open transaction is rolled back. What was committed is on the server's disk and survives.
+
+A transaction begins with BEGIN; `connection.execution_options(sqlite_begin="IMMEDIATE")` makes it BEGIN IMMEDIATE, which takes
+the write lock at once. Left out: the time a statement takes, and what a real server does that SQLite does not (row locks).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiosqlite
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from labkit.sim.network import LAB, Wire
+
+if TYPE_CHECKING:
+    from labkit.sim.world import SimWorld
+
+BUSY_PAUSE = 0.005
+"""How long a busy database waits before it tries again, in virtual seconds."""
+
+CROSSING = {"execute", "executemany", "executescript", "commit", "rollback"}
+"""What of a connection or cursor needs the server; the rest (making a cursor, fetching rows that are there) does not."""
+
+
+class SimSqlServer:
+    """One database server, on one node: an SQLite file in WAL mode that lives as long as the run."""
+
+    def __init__(self, world: SimWorld, node: str, path: Path) -> None:
+        self.node = node
+        self._world = world
+        self._path = path
+        self.connections: list[SimSqlConnection] = []
+        world.node(node).on_death.append(self._died)
+        with sqlite3.connect(path) as first:
+            first.execute("PRAGMA journal_mode=WAL")
+        first.close()
+
+    def open(self) -> sqlite3.Connection:
+        """A connection that never waits by itself: waiting is done on virtual time."""
+        raw = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=16)
+        raw.execute("PRAGMA synchronous=OFF")  # a simulated crash never loses what the operating system has
+        raw.execute("PRAGMA foreign_keys=ON")
+        return raw
+
+    def _died(self) -> None:
+        connections, self.connections = self.connections, []
+        for connection in connections:
+            connection.broken()
+        self._world.loop.call_soon(lambda: self._world.node(self.node).on_death.append(self._died))
+
+
+class _InLine:
+    """The queue an aiosqlite connection writes its work into: here it is done at once."""
+
+    def put_nowait(self, item: tuple[asyncio.Future[Any] | None, Callable[[], Any]]) -> None:
+        future, function = item
+        try:
+            result = function()
+        except Exception as error:
+            if future is not None:
+                future.set_exception(error)
+        else:
+            if future is not None:
+                future.set_result(result)
+
+
+class _NoThread:
+    """Stands for the thread that an aiosqlite connection starts."""
+
+    daemon = True
+
+    def start(self) -> None:
+        return None
+
+    def is_alive(self) -> bool:
+        return False
+
+    def join(self) -> None:
+        return None
+
+
+class SimSqlConnection(aiosqlite.Connection):
+    """The client's end of a connection."""
+
+    def __init__(self, world: SimWorld, server: SimSqlServer, timeout: float) -> None:
+        super().__init__(server.open, iter_chunk_size=64)
+        self._tx = _InLine()  # type: ignore[assignment]
+        self._thread = _NoThread()  # type: ignore[assignment]
+        self._world = world
+        self._server = server
+        self._timeout = timeout
+        self._there, self._back = Wire(), Wire()
+        self._broken = False
+        self._waiting: asyncio.Future[Any] | None = None
+
+    async def _connect(self) -> aiosqlite.Connection:
+        world = self._world
+        if not world.node(self._server.node).place.alive:
+            raise sqlite3.OperationalError(f"connection refused by {self._server.node}") from ConnectionRefusedError()
+        await super()._connect()
+        self._server.connections.append(self)
+        self._user = world.here()
+        if self._user != LAB:
+            world.node(self._user).on_death.append(self._client_died)
+        return self
+
+    async def _execute(self, fn: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        name = getattr(fn, "__name__", "")
+        if name not in CROSSING or self._connection is None:
+            return await super()._execute(fn, *args, **options)  # type: ignore[no-untyped-call]  # aiosqlite's
+        if self._broken:
+            raise ValueError("no active connection")  # SQLAlchemy takes this for a disconnect
+        label = " ".join(str(args[0]).split()[:3]) if args else name.upper()
+        return await self._ask(label, partial(fn, *args, **options))
+
+    async def _ask(self, label: str, work: Callable[[], Any]) -> Any:
+        world, server, here = self._world, self._server.node, self._world.here()
+        self._waiting = answer = world.loop.create_future()
+
+        def deliver(set_answer: Callable[[Any], None], value: Any) -> None:
+            if not answer.done():
+                set_answer(value)
+
+        async def serve() -> None:
+            try:
+                reply = partial(deliver, answer.set_result, await self._when_not_busy(work))
+            except (sqlite3.Error, ValueError) as error:
+                reply = partial(deliver, answer.set_exception, error)
+            world.network.send(server, here, label, reply, wire=self._back, reply=True)
+
+        def arrive() -> None:
+            world.background(serve(), world.node(server), f"{server}: {label}")
+
+        world.network.send(here, server, label, arrive, wire=self._there)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await answer
+        except TimeoutError:
+            self._broken = True
+            raise ValueError("no active connection") from TimeoutError(f"no answer from {server} within {self._timeout:g} s")
+        finally:
+            self._waiting = None
+
+    async def _when_not_busy(self, work: Callable[[], Any]) -> Any:
+        began = self._world.now()
+        while True:
+            if self._connection is None:
+                raise ValueError("no active connection")
+            try:
+                return work()
+            except sqlite3.OperationalError as error:
+                busy = (
+                    error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+                )  # a stale snapshot (SQLITE_BUSY_SNAPSHOT) never gets better
+                if not busy or self._world.now() - began >= self._timeout * 0.9:
+                    raise
+            await asyncio.sleep(BUSY_PAUSE)
+
+    def broken(self) -> None:
+        """The server's end is gone: its open transaction is rolled back, and whoever waits for an answer is told."""
+        self._broken = True
+        self._let_go()
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(ValueError("no active connection"))
+
+    def _client_died(self) -> None:
+        if self in self._server.connections:
+            self._server.connections.remove(self)
+        self._world.network.send(self._user, self._server.node, "", self._let_go, wire=self._there, last=True)
+
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def __del__(self) -> None:
+        return None  # the run closes what is left open
+
+
+def engine(world: SimWorld, server: SimSqlServer, timeout: float) -> AsyncEngine:
+    """An engine whose connections cross the simulated network; a statement is given up after `timeout` seconds."""
+
+    async def connect(*_: Any, **__: Any) -> aiosqlite.Connection:
+        return await SimSqlConnection(world, server, timeout)
+
+    made = create_async_engine("sqlite+aiosqlite:///simulated", async_creator=connect, pool_reset_on_return="rollback")
+
+    @event.listens_for(made.sync_engine, "begin")
+    def begin(connection: Any) -> None:
+        connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('sqlite_begin', '')}".rstrip())
+
+    return made

@@ -1,0 +1,86 @@
+"""Run a scenario under many seeds."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from labkit.check import Invariant, Verdict
+from labkit.sim.running import execute, in_worker
+from labkit.world import Fault, Run, Scenario
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The runs of a sweep, in the order of their seeds, and the verdict on each (None when no invariant was given)."""
+
+    runs: tuple[Run, ...]
+    verdicts: tuple[Verdict | None, ...]
+
+    @property
+    def broken(self) -> tuple[Run, ...]:
+        """The runs on which the invariant does not hold; one that raised is broken too."""
+        return tuple(
+            run
+            for run, verdict in zip(self.runs, self.verdicts, strict=True)
+            if run.error or (verdict is not None and not verdict)
+        )
+
+    @property
+    def share_broken(self) -> float:
+        """What part of the runs is broken, from 0 to 1."""
+        return len(self.broken) / len(self.runs)
+
+    def results(self) -> Counter[Any]:
+        """How often each result came up."""
+        return Counter(run.result for run in self.runs)
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def __repr__(self) -> str:
+        return f"<Sweep of {len(self.runs)} runs, {len(self.broken)} broken>"
+
+
+def sweep(
+    scenario: Scenario,
+    *,
+    seeds: Iterable[int] = range(200),
+    faults: Sequence[Fault] | Callable[[int], Sequence[Fault]] = (),
+    invariant: Invariant | None = None,
+    args: Mapping[str, Any] | None = None,
+    executor: Executor | None = None,
+    progress: bool = True,
+    **options: Any,
+) -> Sweep:
+    """Run `scenario` once for each seed, and judge each run by `invariant`.
+
+    `faults` may be a function of the seed. `executor` is any `concurrent.futures` executor: a process pool here, a Dask
+    client's on a cluster; the scenario must then be importable by its workers. Other options are those of `run`. What a
+    scenario raises is kept in its run.
+    """
+    numbers = list(seeds)
+    if not numbers:
+        raise ValueError("sweep needs at least one seed, got none")
+    plans = [tuple(faults(seed) if callable(faults) else faults) for seed in numbers]
+    jobs = [partial(execute, scenario, seed, plan, args=args, **options) for seed, plan in zip(numbers, plans, strict=True)]
+    if executor is None:
+        runs = in_worker(lambda: [job() for job in watched(jobs, progress)])
+    else:
+        futures = [executor.submit(job) for job in jobs]
+        runs = [future.result() for future in watched(futures, progress)]
+    verdicts = [invariant.check(run) if invariant is not None and run.error is None else None for run in runs]
+    return Sweep(tuple(runs), tuple(verdicts))
+
+
+def watched(items: Sequence[Any], progress: bool) -> Iterator[Any]:
+    """Iterate with a progress bar that shows itself after two seconds, and never where outputs are compared."""
+    quiet = not progress or "LABKIT_QUIET" in os.environ
+    yield from tqdm(items, disable=quiet, delay=2, leave=False, unit="run")

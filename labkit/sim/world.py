@@ -1,0 +1,260 @@
+"""The simulated world: `labkit.world.World` on virtual time.
+
+It makes nodes and servers at the first call, lets the faults strike, and at the end puts everything away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import shutil
+import tempfile
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import httpx
+import redis.asyncio
+from redis import Redis as BlockingRedis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from labkit.sim import clock, threads
+from labkit.sim import redis as sim_redis
+from labkit.sim import sql as sim_sql
+from labkit.sim.blocking import blocking_client
+from labkit.sim.choices import Choices, Latency
+from labkit.sim.errors import Deadlock, SimulationError
+from labkit.sim.http import SimTransport
+from labkit.sim.loop import SimLoop
+from labkit.sim.network import LAB, Network
+from labkit.sim.node import EPOCH, SimNode, keep_for_ever
+from labkit.sim.places import DAEMON, HERE, Place
+from labkit.world import ASGIApp, Crash, Event, Failover, Fault, Pause, Skew
+from labkit.world.base import Triggers, WorldBase
+
+
+class SimWorld(WorldBase):
+    """See `labkit.world.World`."""
+
+    def __init__(
+        self,
+        seed: int | None,
+        faults: Sequence[Fault],
+        choices: Choices,
+        latency: Latency,
+        *,
+        max_steps: int,
+        max_seconds: float,
+    ) -> None:
+        super().__init__(seed)
+        self.loop = SimLoop(choices, max_steps=max_steps, max_seconds=max_seconds)  # type: ignore[abstract]  # those it refuses
+        self.loop.set_exception_handler(self._note_exception)
+        self.network = Network(self, latency)
+        self.buried: list[Place] = []
+        self.failures: list[BaseException] = []
+        self._faults = faults
+        self._triggers = Triggers(faults)
+        self._nodes: dict[str, SimNode] = {}
+        self._redis: dict[str, sim_redis.SimRedisServer] = {}
+        self._clients: dict[tuple[Place | None, str, float], redis.asyncio.Redis] = {}
+        self._replicas: dict[int, dict[int, dict[bytes, Any]]] = {}
+        self._sql: dict[str, sim_sql.SimSqlServer] = {}
+        self._engines: list[AsyncEngine] = []
+        self._services: dict[str, ASGIApp] = {}
+        self._folder: Path | None = None
+
+    def __repr__(self) -> str:
+        return f"<simulated world, seed {self.seed}, {self.now():.4f} s>"
+
+    # -- what a scenario asks for
+
+    def now(self) -> float:
+        """True seconds since the run began."""
+        return self.loop.time()
+
+    def clock(self) -> float:
+        """The wall clock of the node this is called on: seconds since 1970."""
+        here = self.here()
+        return EPOCH + self.now() if here == LAB else self.node(here).clock()
+
+    def here(self) -> str:
+        """The name of the node this is called on."""
+        place = HERE.get()
+        return LAB if place is None else place.name
+
+    def node(self, name: str) -> SimNode:
+        """The node of this name, made at the first call."""
+        found = self._nodes.get(name)
+        if found is None:
+            if not name or name == LAB:
+                raise ValueError(f"a node needs a name, and {LAB!r} is the experimenter's; got {name!r}")
+            found = self._nodes[name] = SimNode(self, name)
+        return found
+
+    def redis(self, server: str = "redis", *, timeout: float = 1.0) -> redis.asyncio.Redis:
+        """A client of the Redis server on node `server`."""
+        key = (HERE.get(), server, timeout)  # one client a life of a node, as one program would have
+        if key not in self._clients:
+            self._clients[key] = sim_redis.client(self, self._redis_server(server), timeout)
+        return self._clients[key]
+
+    def blocking_redis(self, server: str = "redis") -> BlockingRedis:
+        """A *synchronous* client: every call on it freezes the event loop of the node that makes it."""
+        return blocking_client(self, self._redis_server(server))
+
+    def database(self, server: str = "database", *, timeout: float = 5.0) -> AsyncEngine:
+        """An engine for the SQL server on node `server`."""
+        if server not in self._sql:
+            if self._folder is None:
+                memory = Path("/dev/shm")  # where there is one, nothing is written to a disk
+                self._folder = Path(tempfile.mkdtemp(prefix="labkit-", dir=memory if memory.is_dir() else None))
+            self._sql[server] = sim_sql.SimSqlServer(self, server, self._folder / f"{len(self._sql)}.sqlite")
+        engine = sim_sql.engine(self, self._sql[server], timeout)
+        self._engines.append(engine)
+        return engine
+
+    def http(self, *, timeout: float = 5.0) -> httpx.AsyncClient:
+        """A client to which the names given to `serve` are hosts."""
+        return httpx.AsyncClient(transport=SimTransport(self, self._services), timeout=timeout, trust_env=False)
+
+    def serve(self, name: str, app: ASGIApp) -> None:
+        """Serve an ASGI app on node `name`, under that host name."""
+        self.node(name)
+        self._services[name] = app
+
+    # -- what the parts of the bench ask for
+
+    def _redis_server(self, server: str) -> sim_redis.SimRedisServer:
+        if server not in self._redis:
+            self._redis[server] = sim_redis.SimRedisServer(self, server)
+        return self._redis[server]
+
+    def track(self, task: asyncio.Task[Any], node: SimNode) -> None:
+        """Let `join` know where the task runs."""
+        self._track(task, node.name)
+
+    def background(self, work: Coroutine[Any, Any, None], node: SimNode, name: str) -> None:
+        """Run what a server does for a request, on its node; it may be cut off when the scenario returns."""
+        self.loop.create_task(work, name=name, context=node.context(daemon=True))
+
+    def node_died(self, node: SimNode) -> None:
+        """Tell whoever joins the node's tasks."""
+        self._died(node.name)
+
+    def block(self, seconds: float) -> None:
+        """`time.sleep` of code on a node: its event loop stands still, the rest of the world goes on."""
+        place = HERE.get()
+        if place is not None:
+            self.node(place.name).freeze(seconds, "blocked")
+        self.loop.block(seconds, idle=self.idle)
+
+    def idle(self) -> NoReturn:
+        """Nothing is left to happen."""
+        raise Deadlock(f"nothing is left to happen at {self.now():.3f} s. Waiting: {self.waiting()}")
+
+    def waiting(self) -> str:
+        """The tasks that are not done, and the line each is at."""
+        return (
+            "; ".join(describe(task) for task in self.loop.tasks if not task.done() and not task.context.get(DAEMON))
+            or "nobody"
+        )
+
+    def _note_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if isinstance(error := context.get("exception"), Exception) and "task" not in context:
+            self.failures.append(error)
+
+    # -- faults
+
+    def arm(self) -> None:
+        """Let every fault with a time strike at that time; those of time 0, before anything else."""
+        for fault in self._faults:
+            if fault.at is None:
+                continue
+            if isinstance(fault, Failover):
+                self._at(fault.at - fault.lag, self._replicate, fault)
+            self._at(fault.at, self._strike, fault)
+
+    def _at(self, when: float, strike: Callable[[Any], None], fault: Fault) -> None:
+        if when <= 0:
+            strike(fault)
+        else:
+            self.loop.call_at(when, strike, fault, context=contextvars.Context())
+
+    def _on_event(self, event: Event) -> None:
+        for fault in self._triggers.due(event):
+            if isinstance(fault, Failover):  # what is written from now on, for `lag` seconds, does not reach the replica
+                self._replicate(fault)
+                self.loop.call_later(fault.lag, self._strike, fault, context=contextvars.Context())
+            else:
+                contextvars.Context().run(self._strike, fault)
+
+    def _replicate(self, fault: Failover) -> None:
+        server = self._redis_server(fault.node)
+        self._replicas[id(fault)] = server.snapshot()
+
+    def _strike(self, fault: Fault) -> None:
+        if isinstance(fault, Pause):
+            self.node(fault.node).freeze(fault.for_)
+        elif isinstance(fault, Crash):
+            self.node(fault.node).crash(fault.restart_after)
+        elif isinstance(fault, Skew):
+            self.node(fault.node).skew(fault.by, fault.rate)
+        elif isinstance(fault, Failover):
+            self._redis_server(fault.node).fail_over(self._replicas.pop(id(fault)))
+        else:
+            self.network.add(fault)
+
+    # -- the end
+
+    def enter(self) -> None:
+        """Make this the world of the current thread."""
+        threads.install()
+        clock.enter(self.loop, self)
+
+    def wind_up(self) -> None:
+        """Stop what still runs, give every live task the chance to clean up, and bury the dead ones unopened."""
+        dead = {id(place) for place in self.buried}
+        rest = []
+        for task in self.loop.tasks:
+            if task.done():
+                continue
+            if id(task.place) in dead:
+                keep_for_ever(task.get_coro())  # type: ignore[arg-type]
+            else:
+                task.cancel()
+                rest.append(task)
+        self.loop.max_steps += 50_000
+        self.loop.max_seconds = self.now() + 120
+        try:
+            self.loop.turn(lambda: all(task.done() for task in rest), idle=self.idle)
+        except SimulationError:
+            for task in rest:
+                if not task.done():
+                    keep_for_ever(task.get_coro())  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """Put everything away."""
+        self.finish()
+        for node in self._nodes.values():
+            node.close_freeze(None)
+            node.close_crash(None)
+        for engine in self._engines:
+            engine.sync_engine.pool = engine.sync_engine.pool.recreate()
+        for server in self._sql.values():
+            for connection in server.connections:
+                connection.broken()
+        clock.leave(self.loop)
+        self.loop.close()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def describe(task: asyncio.Task[Any]) -> str:
+    """The task's name, and where the scenario's own code in it waits."""
+    stack = task.get_stack()
+    if not stack:
+        return task.get_name()
+    frame = stack[-1]
+    place = partial("{} (line {} of {})".format, task.get_name(), frame.f_lineno, frame.f_code.co_qualname)
+    return place()
