@@ -9,7 +9,7 @@ from fakeredis import FakeStrictRedis
 from fakeredis._clients._sync import FakeRedisConnection
 
 if TYPE_CHECKING:
-    from labkit.sim.redis import SimRedisServer
+    from labkit.sim.redis_server import SimRedisServer
     from labkit.sim.world import SimWorld
 
 

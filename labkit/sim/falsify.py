@@ -8,8 +8,9 @@ arguments. The search is derandomised: the same call finds the same run, on ever
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
@@ -35,6 +36,13 @@ class Finding:
     run: Run | None
     runs: int
     plans: int
+    again: Callable[[], Run] | None = field(default=None, repr=False, compare=False)
+
+    def replay(self) -> Run:
+        """Run the failing schedule once more."""
+        if self.again is None:
+            raise ValueError("nothing was found, so there is nothing to replay")
+        return self.again()
 
     def __bool__(self) -> bool:
         return self.run is None
@@ -111,8 +119,12 @@ def falsify(
     try:
         in_worker(attempt)
     except _Broken as found:
-        return Finding(found.verdict, found.run, count, len(tried))
+        return Finding(found.verdict, found.run, count, len(tried), partial(_replay, scenario, found.run, options))
     return Finding(Verdict("holds", invariant.claim, f"{count} runs, {len(tried)} fault plans"), None, count, len(tried))
+
+
+def _replay(scenario: Scenario, found: Run, options: Mapping[str, Any]) -> Run:
+    return in_worker(lambda: execute(scenario, found.seed, found.faults, found.deviations, found.args, **options))
 
 
 def _points(scenario: Scenario, args: Mapping[str, Any] | None, options: Mapping[str, Any]) -> int:

@@ -5,8 +5,8 @@ A task has at most one step pending, so its own order is kept whatever is picked
 themselves, as asyncio promises. Every handle carries the context it was scheduled in, and with it the node it belongs to:
 one that belongs to a frozen node is put aside until the node thaws, one of a dead node is dropped.
 
-Built from `asyncio.AbstractEventLoop` upward; `asyncio.Future` and `asyncio.Task` are used as they are. Left out: sockets,
-subprocesses, signals (refused), and other threads (a call from one is refused; `run_in_executor` runs the call in line).
+Built from `asyncio.AbstractEventLoop` upward; `asyncio.Future` and `asyncio.Task` are used as they are. Left out: what
+`plain_loop.py` refuses, and other threads.
 """
 
 from __future__ import annotations
@@ -22,13 +22,9 @@ from typing import Any, NoReturn
 from labkit.sim.choices import Choices
 from labkit.sim.errors import BudgetExceeded, NotSimulated
 from labkit.sim.places import HERE, Place
+from labkit.sim.plain_loop import PlainLoop
 
 Callback = Callable[..., object]
-REFUSED = """
-    add_reader add_signal_handler add_writer connect_accepted_socket connect_read_pipe connect_write_pipe create_connection
-    create_datagram_endpoint create_server create_unix_connection create_unix_server getaddrinfo getnameinfo sendfile
-    sock_accept sock_connect sock_recv sock_recv_into sock_sendall sock_sendfile start_tls subprocess_exec subprocess_shell
-"""
 
 
 class Handle:
@@ -70,7 +66,7 @@ class SimTask(asyncio.Task[Any]):
         return self._number
 
 
-class SimLoop(asyncio.AbstractEventLoop):
+class SimLoop(PlainLoop):
     """See the module. `max_steps` bounds the steps of a run, `max_seconds` its virtual time."""
 
     def __init__(self, choices: Choices, *, max_steps: int, max_seconds: float) -> None:
@@ -88,7 +84,6 @@ class SimLoop(asyncio.AbstractEventLoop):
         self._task_count = 0
         self._closed = False
         self._running = False
-        self._on_exception: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None = None
 
     # -- scheduling
 
@@ -191,8 +186,6 @@ class SimLoop(asyncio.AbstractEventLoop):
             if current is not None:
                 asyncio.tasks._enter_task(self, current)
 
-    # -- what asyncio asks of a loop
-
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
 
@@ -211,24 +204,6 @@ class SimLoop(asyncio.AbstractEventLoop):
         task = SimTask(self._task_count, coro, loop=self, name=label, context=context or contextvars.copy_context(), **options)
         self.tasks.append(task)
         return task
-
-    def run_in_executor(self, executor: Any, func: Callback, *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
-        """Work sent to a thread runs in line: on virtual time it takes none."""
-        future = self.create_future()
-
-        def work() -> None:
-            try:
-                result = func(*args)
-            except Exception as error:
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-
-        self.call_soon(work)
-        return future
-
-    def run_until_complete(self, future: Any) -> NoReturn:
-        raise NotSimulated("a simulated world runs one scenario; await instead of run_until_complete")
 
     def is_running(self) -> bool:
         return self._running
@@ -257,38 +232,3 @@ class SimLoop(asyncio.AbstractEventLoop):
 
     def _aclose(self, generator: Any) -> None:
         self.create_task(generator.aclose(), name="closing an asynchronous generator")
-
-    async def shutdown_asyncgens(self) -> None:
-        return None
-
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # asyncio's signature
-        return None
-
-    def set_exception_handler(self, handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None) -> None:
-        self._on_exception = handler
-
-    def get_exception_handler(self) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None:
-        return self._on_exception
-
-    def call_exception_handler(self, context: dict[str, Any]) -> None:
-        if self._on_exception is not None:
-            self._on_exception(self, context)
-
-    def get_debug(self) -> bool:
-        return False
-
-    def set_debug(self, enabled: bool) -> None:
-        return None
-
-
-def _refuse(name: str) -> Callable[..., NoReturn]:
-    def refused(self: SimLoop, *args: Any, **options: Any) -> NoReturn:
-        raise NotSimulated(
-            f"loop.{name}: the simulated world has no real sockets, processes or signals; ask the world for a client"
-        )
-
-    return refused
-
-
-for _name in REFUSED.split():
-    setattr(SimLoop, _name, _refuse(_name))

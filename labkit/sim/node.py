@@ -86,19 +86,29 @@ class SimNode:
         """When what this node sends leaves it: now, or at the end of its pause."""
         return self._thaws_at if self.place.frozen else self._world.now()
 
-    def freeze(self, seconds: float, kind: SpanKind = "pause") -> None:
+    def freeze(self, seconds: float) -> None:
         """Stop everything on this node for `seconds`; several freezes overlap."""
-        loop, place, now = self._world.loop, self.place, self._world.now()
-        if not place.alive:
-            return
-        if not place.frozen:
-            loop.places_affected += 1
-            self._open_span(kind)
-        place.frozen += 1
-        self._thaws_at = max(self._thaws_at, now + seconds)
-        loop.call_at(now + seconds, self._thaw, place, context=contextvars.Context())
+        if self.place.alive:
+            self._hold(seconds, "pause")
+            self._world.loop.call_later(seconds, self._let_go, self.place, context=contextvars.Context())
 
-    def _thaw(self, place: Place) -> None:
+    def block(self, seconds: float) -> None:
+        """Let `seconds` pass inside a synchronous call on this node: everything else on it stands still, and nothing else."""
+        place, loop = self.place, self._world.loop
+        self._hold(seconds, "blocked")
+        loop.block(seconds, idle=self._world.idle)
+        while place.alive and (longer := self._thaws_at - loop.time()) > 0:  # a pause struck meanwhile
+            loop.block(longer, idle=self._world.idle)
+        self._let_go(place)
+
+    def _hold(self, seconds: float, kind: SpanKind) -> None:
+        if not self.place.frozen:
+            self._world.loop.places_affected += 1
+            self._open_span(kind)
+        self.place.frozen += 1
+        self._thaws_at = max(self._thaws_at, self._world.now() + seconds)
+
+    def _let_go(self, place: Place) -> None:
         place.frozen -= 1
         if place.frozen or not place.alive:
             return

@@ -4,124 +4,36 @@ A command is a message to the server's node, executed there when it arrives, wha
 message back. So pauses, crashes, partitions and lost answers apply to pipelines, scripts and blocking commands alike. A client
 gives up after its `socket_timeout` with `redis.TimeoutError`: what became of its command is unknown.
 
-Left out: persistence (a crashed server comes back empty), authentication, cluster, and the order in which Redis serves several
-clients blocked on one key (here it is drawn from the seed; Redis serves the one that has waited longest).
+Left out: authentication, cluster, and the order in which Redis serves several clients blocked on one key (here it is drawn
+from the seed; Redis serves the one that has waited longest).
 """
 
 from __future__ import annotations
 
 import asyncio
-import copy
-from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
-from fakeredis import FakeServer
-from fakeredis._core import Database
-from fakeredis.aioredis import AsyncFakeSocket, FakeAsyncRedisConnection
+from fakeredis.aioredis import FakeAsyncRedisConnection
 from redis import exceptions
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from labkit.sim.network import LAB, Wire
+from labkit.sim.redis_server import ServerSocket, SimRedisServer
 
 if TYPE_CHECKING:
     from labkit.sim.world import SimWorld
 
 
-class _InOrder(dict[Any, None]):
-    """A set that remembers the order of insertion, where fakeredis iterates over one whose order is that of addresses."""
-
-    add = dict.setdefault
-
-    def discard(self, item: Any) -> None:
-        self.pop(item, None)
-
-    remove = discard
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(list(self.keys()))
-
-
-class _Database(Database):
-    def __init__(self, lock: Any) -> None:
-        super().__init__(lock)
-        self._change_callbacks = _InOrder()  # type: ignore[assignment]
-
-
-class SimRedisServer:
-    """One Redis server, on one node."""
-
-    def __init__(self, world: SimWorld, node: str) -> None:
-        self.node = node
-        self._world = world
-        self.connections: list[SimRedisConnection] = []
-        self.fake = self._empty()
-        world.node(node).on_death.append(self._died)
-
-    def _empty(self) -> FakeServer:
-        fake = FakeServer(version=(7, 4))
-        fake.dbs = defaultdict(lambda: _Database(fake.lock))
-        for name in ("subscribers", "psubscribers", "ssubscribers"):
-            setattr(fake, name, defaultdict(_InOrder))
-        return fake
-
-    def _died(self) -> None:
-        connections, self.connections = self.connections, []
-        for connection in connections:
-            connection.broken(f"Connection closed by server {self.node}.")
-        self.fake = self._empty()
-        self._world.loop.call_soon(self._listen_again)
-
-    def _listen_again(self) -> None:
-        self._world.node(self.node).on_death.append(self._died)
-
-    def snapshot(self) -> dict[int, dict[bytes, Any]]:
-        """What an asynchronous replica would hold now."""
-        return {number: copy.deepcopy(database._dict) for number, database in self.fake.dbs.items()}
-
-    def fail_over(self, replica: dict[int, dict[bytes, Any]]) -> None:
-        """The replica takes over under the same name: every connection breaks, and what it had not received is gone."""
-        scripts = self.fake.script_cache
-        connections, self.connections = self.connections, []
-        for connection in connections:
-            connection.broken(f"Connection closed by server {self.node}.")
-        self.fake = self._empty()
-        self.fake.script_cache = scripts
-        for number, items in replica.items():
-            for key, item in items.items():
-                self.fake.dbs[number][key] = item
-
-
-class _ServerSocket(AsyncFakeSocket):
-    """The server's end of a connection: what it answers goes back over the network."""
-
-    def __init__(self, connection: SimRedisConnection, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._connection = connection
-        self._blocked_in: asyncio.Task[Any] | None = None
-        self._hung_up = False
-
-    def put_response(self, msg: Any) -> None:
-        if not self._hung_up:
-            self._connection.answer(self, msg)
-
-    async def _async_blocking(self, *args: Any, **options: Any) -> None:
-        self._blocked_in = asyncio.current_task()
-        await super()._async_blocking(*args, **options)
-
-    def hang_up(self) -> None:
-        """The client is gone: a command it was blocked in is dropped."""
-        if self._hung_up:
-            return
-        self._hung_up = True
-        if self._blocked_in is not None and not self._blocked_in.done():
-            self._blocked_in.cancel()
-            self._blocked_in.add_done_callback(lambda _: self.close())
-        else:
-            self.close()
+def label(args: tuple[Any, ...]) -> str:
+    """What a picture calls a command: its name, and the first key it touches."""
+    name = str(args[0])
+    keyed = args[3:4] if name in ("EVAL", "EVALSHA") and args[2:3] != (0,) else () if name.startswith("SCRIPT") else args[1:2]
+    return " ".join(part.decode(errors="replace") if isinstance(part, bytes) else str(part) for part in (name, *keyed))[:40]
 
 
 class SimRedisConnection(FakeAsyncRedisConnection):
@@ -137,7 +49,7 @@ class SimRedisConnection(FakeAsyncRedisConnection):
         self._inbox: deque[Any] = deque()
         self._arrived: asyncio.Event = asyncio.Event()
         self._batch: list[Any] | None = None
-        self._socket: _ServerSocket | None = None
+        self._socket: ServerSocket | None = None
 
     async def _connect(self) -> None:
         server, world = self._sim_server, self._world
@@ -146,7 +58,7 @@ class SimRedisConnection(FakeAsyncRedisConnection):
         self._server = server.fake
         self._there, self._back = Wire(), Wire()
         self._inbox, self._arrived = deque(), asyncio.Event()
-        self._socket = _ServerSocket(
+        self._socket = ServerSocket(
             self,
             server.fake,
             self.db,
@@ -161,48 +73,45 @@ class SimRedisConnection(FakeAsyncRedisConnection):
             world.node(self._user).on_death.append(self._hang_up)
 
     async def send_command(self, *args: Any, **options: Any) -> None:
-        keyed = args[3:4] if args[0] in ("EVAL", "EVALSHA") and args[2:3] != (0,) else args[1:2]
-        self._label = " ".join(part.decode() if isinstance(part, bytes) else str(part) for part in (args[0], *keyed))
+        self._label = label(args)
         await super().send_command(*args, **options)
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
         if not self.is_connected:
             await self.connect()  # type: ignore[no-untyped-call]  # redis-py's
         data = command.encode() if isinstance(command, str) else command if isinstance(command, bytes) else b"".join(command)
-        label, self._label = self._label or "pipeline", ""
+        name, self._label = self._label or "pipeline", ""
         socket, world = self._socket, self._world
         assert socket is not None
         self._user = world.here()
-        world.network.send(
-            self._user, self._sim_server.node, label, lambda: self._execute(socket, data, label), wire=self._there
-        )
+        world.network.send(self._user, self._sim_server.node, name, lambda: self._execute(socket, data, name), wire=self._there)
 
-    def _execute(self, socket: _ServerSocket, data: bytes, label: str) -> None:
+    def _execute(self, socket: ServerSocket, data: bytes, name: str) -> None:
         """On the server's node: execute, and send every answer that is there at once as one message."""
         if socket._hung_up or socket._server is not self._sim_server.fake:
             return
-        self._batch, self._executing = [], label
+        self._batch, self._executing = [], name
         try:
             socket.sendall(data)
         finally:
             batch, self._batch = self._batch, None
             if batch:
-                self._send_back(socket, batch, label)
+                self._send_back(socket, batch, name)
 
-    def answer(self, socket: _ServerSocket, message: Any) -> None:
+    def answer(self, socket: ServerSocket, message: Any) -> None:
         """On the server's node: one answer."""
         if self._batch is not None:
             self._batch.append(message)
         else:
             self._send_back(socket, [message], self._executing)
 
-    def _send_back(self, socket: _ServerSocket, batch: list[Any], label: str) -> None:
+    def _send_back(self, socket: ServerSocket, batch: list[Any], name: str) -> None:
         def deliver() -> None:
             if socket is self._socket:
                 self._inbox.extend(batch)
                 self._arrived.set()
 
-        self._world.network.send(self._sim_server.node, self._user, label, deliver, wire=self._back, reply=True)
+        self._world.network.send(self._sim_server.node, self._user, name, deliver, wire=self._back, reply=True)
 
     def broken(self, why: str) -> None:
         """The server's end is gone: whoever waits for an answer is told, and what it asked for is unknown."""
@@ -240,7 +149,7 @@ class SimRedisConnection(FakeAsyncRedisConnection):
             self._hang_up(socket)
         await super().disconnect(nowait, **options)
 
-    def _hang_up(self, socket: _ServerSocket | None = None) -> None:
+    def _hang_up(self, socket: ServerSocket | None = None) -> None:
         """Tell the server that this end is gone; it notices after what was sent before, if the news gets through."""
         socket = socket or self._socket
         if self in self._sim_server.connections:

@@ -101,7 +101,7 @@ def _drive(world: SimWorld, scenario: Scenario, args: dict[str, Any]) -> Any:
     context = contextvars.copy_context()
     context.run(HERE.set, None)
     context.run(DAEMON.set, False)
-    contextvars.Context().run(world.arm)
+    contextvars.Context().run(world.faults.arm)
     main = loop.create_task(context.run(scenario, world, **args), name="the scenario", context=context)
     try:
         loop.turn(main.done, idle=world.idle)

@@ -6,10 +6,9 @@ It makes nodes and servers at the first call, lets the faults strike, and at the
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import shutil
 import tempfile
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -30,8 +29,10 @@ from labkit.sim.loop import SimLoop
 from labkit.sim.network import LAB, Network
 from labkit.sim.node import EPOCH, SimNode, keep_for_ever
 from labkit.sim.places import DAEMON, HERE, Place
-from labkit.world import ASGIApp, Crash, Event, Failover, Fault, Pause, Skew
-from labkit.world.base import Triggers, WorldBase
+from labkit.sim.redis_server import SimRedisServer
+from labkit.sim.striking import Striking
+from labkit.world import ASGIApp, Event, Fault
+from labkit.world.base import WorldBase
 
 
 class SimWorld(WorldBase):
@@ -53,12 +54,10 @@ class SimWorld(WorldBase):
         self.network = Network(self, latency)
         self.buried: list[Place] = []
         self.failures: list[BaseException] = []
-        self._faults = faults
-        self._triggers = Triggers(faults)
+        self.faults = Striking(self, faults)
         self._nodes: dict[str, SimNode] = {}
-        self._redis: dict[str, sim_redis.SimRedisServer] = {}
+        self._redis: dict[str, SimRedisServer] = {}
         self._clients: dict[tuple[Place | None, str, float], redis.asyncio.Redis] = {}
-        self._replicas: dict[int, dict[int, dict[bytes, Any]]] = {}
         self._sql: dict[str, sim_sql.SimSqlServer] = {}
         self._engines: list[AsyncEngine] = []
         self._services: dict[str, ASGIApp] = {}
@@ -96,12 +95,12 @@ class SimWorld(WorldBase):
         """A client of the Redis server on node `server`."""
         key = (HERE.get(), server, timeout)  # one client a life of a node, as one program would have
         if key not in self._clients:
-            self._clients[key] = sim_redis.client(self, self._redis_server(server), timeout)
+            self._clients[key] = sim_redis.client(self, self.redis_server(server), timeout)
         return self._clients[key]
 
     def blocking_redis(self, server: str = "redis") -> BlockingRedis:
         """A *synchronous* client: every call on it freezes the event loop of the node that makes it."""
-        return blocking_client(self, self._redis_server(server))
+        return blocking_client(self, self.redis_server(server))
 
     def database(self, server: str = "database", *, timeout: float = 5.0) -> AsyncEngine:
         """An engine for the SQL server on node `server`."""
@@ -125,9 +124,10 @@ class SimWorld(WorldBase):
 
     # -- what the parts of the bench ask for
 
-    def _redis_server(self, server: str) -> sim_redis.SimRedisServer:
+    def redis_server(self, server: str) -> SimRedisServer:
+        """The Redis server on this node, made at the first call."""
         if server not in self._redis:
-            self._redis[server] = sim_redis.SimRedisServer(self, server)
+            self._redis[server] = SimRedisServer(self, server)
         return self._redis[server]
 
     def track(self, task: asyncio.Task[Any], node: SimNode) -> None:
@@ -144,10 +144,10 @@ class SimWorld(WorldBase):
 
     def block(self, seconds: float) -> None:
         """`time.sleep` of code on a node: its event loop stands still, the rest of the world goes on."""
-        place = HERE.get()
-        if place is not None:
-            self.node(place.name).freeze(seconds, "blocked")
-        self.loop.block(seconds, idle=self.idle)
+        if (here := self.here()) == LAB:
+            self.loop.block(seconds, idle=self.idle)
+        else:
+            self.node(here).block(seconds)
 
     def idle(self) -> NoReturn:
         """Nothing is left to happen."""
@@ -164,46 +164,8 @@ class SimWorld(WorldBase):
         if isinstance(error := context.get("exception"), Exception) and "task" not in context:
             self.failures.append(error)
 
-    # -- faults
-
-    def arm(self) -> None:
-        """Let every fault with a time strike at that time; those of time 0, before anything else."""
-        for fault in self._faults:
-            if fault.at is None:
-                continue
-            if isinstance(fault, Failover):
-                self._at(fault.at - fault.lag, self._replicate, fault)
-            self._at(fault.at, self._strike, fault)
-
-    def _at(self, when: float, strike: Callable[[Any], None], fault: Fault) -> None:
-        if when <= 0:
-            strike(fault)
-        else:
-            self.loop.call_at(when, strike, fault, context=contextvars.Context())
-
     def _on_event(self, event: Event) -> None:
-        for fault in self._triggers.due(event):
-            if isinstance(fault, Failover):  # what is written from now on, for `lag` seconds, does not reach the replica
-                self._replicate(fault)
-                self.loop.call_later(fault.lag, self._strike, fault, context=contextvars.Context())
-            else:
-                contextvars.Context().run(self._strike, fault)
-
-    def _replicate(self, fault: Failover) -> None:
-        server = self._redis_server(fault.node)
-        self._replicas[id(fault)] = server.snapshot()
-
-    def _strike(self, fault: Fault) -> None:
-        if isinstance(fault, Pause):
-            self.node(fault.node).freeze(fault.for_)
-        elif isinstance(fault, Crash):
-            self.node(fault.node).crash(fault.restart_after)
-        elif isinstance(fault, Skew):
-            self.node(fault.node).skew(fault.by, fault.rate)
-        elif isinstance(fault, Failover):
-            self._redis_server(fault.node).fail_over(self._replicas.pop(id(fault)))
-        else:
-            self.network.add(fault)
+        self.faults.on_event(event)
 
     # -- the end
 
