@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from textwrap import indent
 from typing import Any, Literal
 
 Status = Literal["holds", "broken", "unknown"]
@@ -11,7 +12,7 @@ Status = Literal["holds", "broken", "unknown"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was claimed, whether it holds, and the evidence in a sentence. Only `holds` is true."""
+    """What was claimed, whether it holds, and the evidence: a sentence, or lines of text. Only `holds` is true."""
 
     status: Status
     claim: str
@@ -22,7 +23,10 @@ class Verdict:
         return self.status == "holds"
 
     def __repr__(self) -> str:
-        return f"{self.status.upper()}: {self.claim}" + (f" ({self.evidence})" if self.evidence else "")
+        told = f"{self.status.upper()}: {self.claim}"
+        if "\n" in self.evidence:
+            return f"{told}\n{indent(self.evidence, '  ')}"
+        return f"{told} ({self.evidence})" if self.evidence else told
 
 
 @dataclass(frozen=True)
