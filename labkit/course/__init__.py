@@ -1,1 +1,30 @@
-"""TBD"""
+"""What a lesson is made of besides its text: figures, exercises and their judges, self-tests, and a few helpers for cells."""
+
+from labkit.course.exercises import Result, check, hint
+from labkit.course.expect import expect_error
+from labkit.course.figures import Figure, FigureError, bars, cdf, curve, matrix, spacetime
+from labkit.course.judge import ExerciseError, judge
+from labkit.course.retell import retell
+from labkit.course.selftest import Question, SelfTest
+from labkit.course.source import Source, source
+
+__all__ = [
+    "ExerciseError",
+    "Figure",
+    "FigureError",
+    "Question",
+    "Result",
+    "SelfTest",
+    "Source",
+    "bars",
+    "cdf",
+    "check",
+    "curve",
+    "expect_error",
+    "hint",
+    "judge",
+    "matrix",
+    "retell",
+    "source",
+    "spacetime",
+]

@@ -10,8 +10,9 @@ from labkit.sim.errors import (
     TaskFailed,
     TasksLeftRunning,
 )
-from labkit.sim.falsify import Finding, crashes, falsify, lost_replies, partitions, pauses
+from labkit.sim.falsify import Finding, falsify
 from labkit.sim.running import run
+from labkit.sim.spaces import crashes, lost_replies, partitions, pauses
 from labkit.sim.sweep import Sweep, sweep
 
 __all__ = [

@@ -8,21 +8,19 @@ arguments. The search is derandomised: the same call finds the same run, on ever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+from hypothesis import HealthCheck, Phase, Verbosity, find, given, settings
 from hypothesis import strategies as st
 
 from labkit.check import Invariant, Verdict
+from labkit.sim.errors import Stuck
 from labkit.sim.running import execute, in_worker
-from labkit.world import Crash, Fault, LoseReply, Partition, Pause, Run, Scenario
-
-Space = st.SearchStrategy[Fault]
-GRID = 40
-"""Times of faults are drawn from this many steps of the window, so that a shrunken plan has round numbers."""
+from labkit.sim.spaces import Space, moments
+from labkit.world import Fault, Run, Scenario
 
 
 @dataclass(frozen=True)
@@ -61,11 +59,18 @@ class _Broken(Exception):
         self.verdict, self.run = verdict, run
 
 
+class _Stuck(BaseException):
+    """A run that had to be interrupted: no search for a smaller one, each would take as long."""
+
+    def __init__(self, found: _Broken) -> None:
+        self.found = found
+
+
 def falsify(
     scenario: Scenario,
     invariant: Invariant,
     *,
-    faults: Sequence[Space] = (),
+    faults: Sequence[Space | st.SearchStrategy[Fault]] = (),
     at_most: int = 2,
     args: Mapping[str, Any] | None = None,
     runs: int = 300,
@@ -80,13 +85,15 @@ def falsify(
     """
     if runs < 1:
         raise ValueError(f"runs must be at least 1, got {runs!r}")
-    points = in_worker(lambda: _points(scenario, args, options))
-    plans = st.lists(st.one_of(*faults), max_size=at_most).map(tuple) if faults else st.just(())
+    arguments = st.fixed_dictionaries({name: _space(value) for name, value in (args or {}).items()})
+    calm = in_worker(lambda: execute(scenario, None, (), (), _first(args or {}), **options))
+    points, known = max(20, calm.points), moments(calm.history)
+    spaces = [space if isinstance(space, st.SearchStrategy) else space(known) for space in faults]
+    plans = st.lists(st.one_of(spaces), max_size=at_most).map(tuple) if spaces else st.just(())
     schedules = st.one_of(
         st.tuples(st.none(), st.lists(st.tuples(st.integers(0, points), st.integers(1, 7)), max_size=deviations).map(tuple)),
         st.tuples(st.integers(0, 2**16), st.just(())),
     )
-    arguments = st.fixed_dictionaries({name: _space(value) for name, value in (args or {}).items()})
     tried: set[tuple[Fault, ...]] = set()
     count = 0
 
@@ -111,14 +118,20 @@ def falsify(
         seed, deviations = schedule
         run = execute(scenario, seed, plan, deviations, drawn, **options)
         if run.error is not None:
-            raise _Broken(Verdict("broken", invariant.claim, f"{type(run.error).__name__}: {run.error}"), run)
+            found = _Broken(Verdict("broken", invariant.claim, f"{type(run.error).__name__}: {run.error}"), run)
+            raise _Stuck(found) if isinstance(run.error, Stuck) else found
         verdict = invariant.check(run)
         if verdict.status == "broken":
             raise _Broken(verdict, run)
 
+    found: _Broken | None = None
     try:
         in_worker(attempt)
-    except _Broken as found:
+    except _Broken as broken:
+        found = broken
+    except _Stuck as stuck:
+        found = stuck.found
+    if found is not None:
         return Finding(found.verdict, found.run, count, len(tried), partial(_replay, scenario, found.run, options))
     return Finding(Verdict("holds", invariant.claim, f"{count} runs, {len(tried)} fault plans"), None, count, len(tried))
 
@@ -127,13 +140,14 @@ def _replay(scenario: Scenario, found: Run, options: Mapping[str, Any]) -> Run:
     return in_worker(lambda: execute(scenario, found.seed, found.faults, found.deviations, found.args, **options))
 
 
-def _points(scenario: Scenario, args: Mapping[str, Any] | None, options: Mapping[str, Any]) -> int:
-    """Roughly how many choice points a run has: those of the calm one, with the first of each argument."""
-    first = {name: next(iter(value)) if isinstance(value, range) else value for name, value in (args or {}).items()}
-    plain = {name: value for name, value in first.items() if not isinstance(value, st.SearchStrategy)}
-    if len(plain) < len(first):
-        return 200
-    return max(20, execute(scenario, None, (), (), plain, **options).points)
+def _first(args: Mapping[str, Any]) -> dict[str, Any]:
+    """The first of every argument's space: the calm run that says where the choice points and moments are."""
+    first: dict[str, Any] = {}
+    for name, value in args.items():
+        first[name] = find(value, lambda _: True) if isinstance(value, st.SearchStrategy) else value
+        if isinstance(value, range):
+            first[name] = value[-1]
+    return first
 
 
 def _space(value: Any) -> st.SearchStrategy[Any]:
@@ -142,34 +156,3 @@ def _space(value: Any) -> st.SearchStrategy[Any]:
     if isinstance(value, range):
         return st.sampled_from(value)
     return st.just(value)
-
-
-def _times(within: float) -> st.SearchStrategy[float]:
-    return st.integers(0, GRID).map(lambda step: round(within * step / GRID, 6))
-
-
-def pauses(*nodes: str, within: float, up_to: float) -> Space:
-    """One of the nodes stops, at a time from 0 to `within` seconds, for at most `up_to` seconds."""
-    return st.builds(Pause, node=_one_of(nodes), at=_times(within), for_=_times(up_to))
-
-
-def crashes(*nodes: str, within: float, restart_after: float | None = None) -> Space:
-    """One of the nodes dies, at a time from 0 to `within` seconds."""
-    return st.builds(Crash, node=_one_of(nodes), at=_times(within), restart_after=st.just(restart_after))
-
-
-def partitions(*nodes: str, within: float, up_to: float) -> Space:
-    """One of the nodes is cut off from all others, from a time within `within` seconds, for at most `up_to` seconds."""
-    return st.builds(Partition, one=_one_of(nodes).map(lambda node: (node,)), at=_times(within), for_=_times(up_to))
-
-
-def lost_replies(*nodes: str, within: float) -> Space:
-    """The next answer to one of the nodes is lost, from a time within `within` seconds."""
-    return st.builds(LoseReply, src=_one_of(nodes), at=_times(within))
-
-
-def _one_of(nodes: Iterable[str]) -> st.SearchStrategy[str]:
-    names = list(nodes)
-    if not names:
-        raise ValueError("name at least one node")
-    return st.sampled_from(names)

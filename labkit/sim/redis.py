@@ -29,11 +29,14 @@ if TYPE_CHECKING:
     from labkit.sim.world import SimWorld
 
 
-def label(args: tuple[Any, ...]) -> str:
-    """What a picture calls a command: its name, and the first key it touches."""
-    name = str(args[0])
-    keyed = args[3:4] if name in ("EVAL", "EVALSHA") and args[2:3] != (0,) else () if name.startswith("SCRIPT") else args[1:2]
-    return " ".join(part.decode(errors="replace") if isinstance(part, bytes) else str(part) for part in (name, *keyed))[:40]
+def label(data: bytes) -> str:
+    """What a picture calls these packed commands: the name of the first, and the first key it touches."""
+    fields = data.split(b"\r\n", 12)
+    count = int(fields[0][1:])
+    args = [field.decode(errors="replace") for field in fields[2 : 2 + 2 * min(count, 5) : 2]]
+    name = args[0].upper()
+    keyed = args[3:4] if name in ("EVAL", "EVALSHA") and args[2:3] != ["0"] else [] if name == "SCRIPT" else args[1:2]
+    return " ".join([name, *keyed])[:40]
 
 
 class SimRedisConnection(FakeAsyncRedisConnection):
@@ -43,7 +46,6 @@ class SimRedisConnection(FakeAsyncRedisConnection):
         super().__init__(server=sim_server.fake, **options)
         self._sim_server = sim_server
         self._world = sim_world
-        self._label = ""
         self._there: Wire = Wire()
         self._back: Wire = Wire()
         self._inbox: deque[Any] = deque()
@@ -72,16 +74,11 @@ class SimRedisConnection(FakeAsyncRedisConnection):
         if self._user != LAB:
             world.node(self._user).on_death.append(self._hang_up)
 
-    async def send_command(self, *args: Any, **options: Any) -> None:
-        self._label = label(args)
-        await super().send_command(*args, **options)
-
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
         if not self.is_connected:
             await self.connect()  # type: ignore[no-untyped-call]  # redis-py's
         data = command.encode() if isinstance(command, str) else command if isinstance(command, bytes) else b"".join(command)
-        name, self._label = self._label or "pipeline", ""
-        socket, world = self._socket, self._world
+        name, socket, world = label(data), self._socket, self._world
         assert socket is not None
         self._user = world.here()
         world.network.send(self._user, self._sim_server.node, name, lambda: self._execute(socket, data, name), wire=self._there)

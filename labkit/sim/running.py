@@ -20,6 +20,8 @@ from labkit.world.thread import run_in_thread
 
 T = TypeVar("T")
 USUAL = Latency()
+PATIENCE = 10.0
+"""How long one step may compute without an await, in real seconds."""
 
 
 def run(
@@ -175,12 +177,12 @@ class _Worker(Generic[T]):
             self.interrupt()
 
 
-def in_worker(work: Callable[[], T], *, patience: float = 10.0) -> T:
+def in_worker(work: Callable[[], T], *, patience: float | None = None) -> T:
     """Call `work()` in a thread that the Stop button can interrupt; directly, when this already is one.
 
-    A single step that computes for `patience` real seconds without an await is interrupted too: see `Stuck`.
+    A single step that computes for `patience` real seconds (`PATIENCE`) without an await is interrupted too: see `Stuck`.
     """
     if getattr(_WORKER, "it", None) is not None:
         return work()
-    worker = _Worker(work, patience)
+    worker = _Worker(work, PATIENCE if patience is None else patience)
     return run_in_thread(worker, on_interrupt=worker.interrupt, watch=worker.watch)

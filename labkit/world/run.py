@@ -26,6 +26,11 @@ class _Crashed:
 CRASHED = _Crashed()
 
 
+def _shown(value: Any) -> str:
+    """A function or a class by its name: its repr would be an address."""
+    return str(getattr(value, "__name__", None) or repr(value))
+
+
 @dataclass(frozen=True)
 class Run:
     """The outcome of one run of a scenario.
@@ -57,7 +62,8 @@ class Run:
         if self.deviations:
             parts.append(f"deviations={list(self.deviations)!r}")
         if self.args:
-            parts.append(f"args={dict(self.args)!r}")
+            given = ", ".join(f"{name!r}: {_shown(value)}" for name, value in self.args.items())
+            parts.append(f"args={{{given}}}")
         return f"run({', '.join(parts)})"
 
     def __repr__(self) -> str:

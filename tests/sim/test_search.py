@@ -67,6 +67,21 @@ def test_a_scenario_that_raises_is_broken() -> None:
     assert "RuntimeError: too much" in found.verdict.evidence
 
 
+def test_a_run_that_is_stuck_ends_the_search_instead_of_being_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labkit.sim.running.PATIENCE", 0.5)
+    tries = 0
+
+    async def scenario(world: World) -> None:
+        nonlocal tries
+        tries += 1
+        while tries > 3:
+            pass
+
+    found = falsify(scenario, Invariant("it ends", lambda run: True), runs=50)
+    assert "Stuck: task the scenario has been computing for 0.5 s" in found.verdict.evidence
+    assert tries == 4
+
+
 def test_a_sweep_may_use_any_executor() -> None:
     here = sweep(race, seeds=range(6), invariant=EVERY_INCREMENT_COUNTS)
     with ProcessPoolExecutor(2) as pool:
@@ -81,7 +96,7 @@ def test_a_sweep_may_use_any_executor() -> None:
     [
         (lambda: sweep(race, seeds=[]), "at least one seed"),
         (lambda: falsify(race, EVERY_CLIENT, runs=0), "runs must be at least 1, got 0"),
-        (lambda: pauses(within=1, up_to=1), "at least one node"),
+        (lambda: pauses(up_to=1), "at least one node"),
         (lambda: Pause("a", for_=1), "give either at"),
         (lambda: Pause("a", at=-1, for_=1), "Pause.at must be at least 0 seconds, got -1"),
         (lambda: Pause("a", at=1, for_=-1), "Pause.for_ must be at least 0 seconds, got -1"),

@@ -1,0 +1,1 @@
+"""The judges of every lesson, a module a lesson; `labkit.course.judge` finds and loads them."""

@@ -1,0 +1,156 @@
+"""The judge of exercise 1.1a-2, "add the fencing token to a store".
+
+Two services sell the last stove: take the lock, read the stock, think, write it back, each with the fencing token of its lease.
+They do not renew the lease, so one that is paused comes back late and does not know it. The store is the reader's.
+
+Leaves out: a renewed lease (its holder is cancelled when it thaws, so the late write is rarer and its caller never learns of
+it), and a store that loses data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol
+
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from labkit.check import Invariant
+from labkit.consistency import LockManager, StaleToken
+from labkit.consistency.scripts import FENCE
+from labkit.course.judge import judge
+from labkit.sim import Finding, falsify, pauses
+from labkit.world import Fault, Operation, Pause, Run, World
+
+SERVICES = ("anna", "ben")
+STOVE, LOCK = "stove", "lock:stove"
+LEASE, THINK, WAIT = 1.0, 0.3, 15.0  # seconds
+NEVER_GIVES_UP = 60.0  # seconds for an answer: only pauses are tried, so there always is one
+
+
+class Store(Protocol):
+    """What the reader writes."""
+
+    async def read(self, key: str, token: int) -> int: ...
+    async def write(self, key: str, value: int, token: int) -> None: ...
+
+
+async def last_stove(world: World, store: Callable[[Redis], Store], delivery: int) -> None:
+    """One stove is delivered under the token `delivery`; each of two services sells one if it finds one."""
+
+    async def read(stock: Store, token: int) -> int:
+        with world.operation("read", token) as call:
+            call.result = left = await stock.read(STOVE, token)
+        if not isinstance(left, int):
+            raise TypeError(f"read must return an int, it returned {left!r}")
+        return left
+
+    async def write(stock: Store, left: int, token: int) -> None:
+        with world.operation("write", token):
+            await stock.write(STOVE, left, token)
+
+    async def service() -> None:
+        redis = world.redis(timeout=NEVER_GIVES_UP)
+        locks = LockManager(redis, ids=world.new_id, rng=world.rng, within=NEVER_GIVES_UP)
+        stock = store(world.redis("stock", timeout=NEVER_GIVES_UP))
+        lease = await locks.acquire(LOCK, lease=LEASE, wait=WAIT)
+        try:
+            with world.holding(LOCK):
+                world.record("acquired", token=lease.token)
+                left = await read(stock, lease.token)
+                world.record("read", stoves=left)
+                if left:
+                    await asyncio.sleep(THINK)
+                    await write(stock, left - 1, lease.token)
+                world.record("sold" if left else "sold out", token=lease.token)
+        except StaleToken as stale:
+            world.record("refused", token=stale.given, seen=stale.seen)
+        finally:
+            await lease.release()
+
+    stock = store(world.redis("stock", timeout=NEVER_GIVES_UP))
+    await world.redis(timeout=NEVER_GIVES_UP).set(FENCE, delivery)
+    try:
+        for left in (0, 1):
+            await write(stock, left, delivery)
+    except StaleToken:
+        return
+    await world.join(*[world.node(name).start(service) for name in SERVICES])
+
+
+def _wrong_sale(run: Run) -> str | None:
+    calls, sales = run.history.operations, run.history.of("sold")
+    if len(sales) > 1:
+        both = " and by ".join(f"{sale.node} with token {sale.data['token']}" for sale in sales)
+        return f"the one stove was sold twice: by {both}"
+    for call in calls:
+        newer = [other for other in calls if other.argument > call.argument and other.called < (call.returned or 0)]
+        if call.outcome == "failed" and not newer:
+            return _refused_for_nothing(call, calls)
+    if late := _accepted_late([call for call in calls if call.name == "write"], calls):
+        return late
+    return None if sales else "one stove was there, and nobody sold it"
+
+
+def _refused_for_nothing(call: Operation, calls: list[Operation]) -> str:
+    before = [other for other in calls if other.argument == call.argument and other.called < call.called]
+    if before:
+        return f"{_who(call)} {call.name} was refused with the token {call.argument} of its own {before[-1].name} before it"
+    return f"{_who(call)} {call.name} was refused with token {call.argument}, the newest there was"
+
+
+def _accepted_late(some: list[Operation], calls: list[Operation]) -> str | None:
+    for call in some:
+        for other in calls:
+            seen_before = other.outcome == "ok" and other.returned is not None and other.returned < call.called
+            if call.outcome == "ok" and seen_before and other.argument > call.argument:
+                late, newer = f"{_who(call)} {call.name} with token {call.argument}", f"{_who(other)} {other.name}"
+                return f"{late} was accepted after {newer} with token {other.argument}"
+    return None
+
+
+def _who(call: Operation) -> str:
+    return "the delivery's" if call.process == "lab" else f"{call.process}'s"
+
+
+def _late_read(run: Run) -> str | None:
+    calls = run.history.operations
+    return _accepted_late([call for call in calls if call.name == "read"], calls)
+
+
+ONE_SALE = Invariant("the last stove is sold once, and what comes with an older token than was seen is refused", _wrong_sale)
+NO_LATE_READ = replace(ONE_SALE, test=_late_read)
+
+
+@judge(
+    "1.1a-2",
+    title="Add the fencing token to a store",
+    hints=(
+        "The store must remember the newest token it has seen of each key, whether in a read or in a write, and compare and "
+        "write in one step. Which of its calls can change what it remembers?",
+        "A hash of `value` and `token`, and one Lua script for both calls: refuse when tonumber(ARGV[1]) is less than the "
+        "token kept; else keep ARGV[1] as it came, a string. Return both fields; Python raises StaleToken.",
+    ),
+    budget=240,
+)
+def judge_store(answer: Any, budget: int) -> Finding:
+    """Search for a run that sells two stoves or none; then, with a quarter of the budget more, for a stale read that is answered."""
+    late: st.SearchStrategy[Fault] = st.builds(
+        Pause,
+        node=st.sampled_from(SERVICES),
+        after=st.sampled_from(("acquired", "read")),
+        nth=st.integers(1, 2),
+        for_=st.integers(1, 25).map(lambda tenths: tenths / 10),
+    )
+    options: dict[str, Any] = {
+        "faults": [late, pauses(*SERVICES, "stock", up_to=3.0)],
+        "args": {"store": answer, "delivery": st.sampled_from((8, 2**53 - 3))},
+        "max_steps": 10_000,
+    }
+    sales = falsify(last_stove, ONE_SALE, runs=budget, **options)
+    if not sales:
+        return sales
+    reads = falsify(last_stove, NO_LATE_READ, runs=max(1, budget // 4), **options)
+    return replace(reads, runs=sales.runs + reads.runs, plans=max(sales.plans, reads.plans))

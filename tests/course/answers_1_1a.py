@@ -1,0 +1,315 @@
+"""What readers hand in for the exercises of lesson 1.1a: the stubs, right answers, and wrong ones that are easy to write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import LockNotOwnedError, WatchError
+
+from labkit.consistency import StaleToken
+
+# -- 1.1a-1: let go of a lock
+
+RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) else return 0 end"
+
+
+async def release_stub(redis: Redis, key: str, owner: str) -> bool:
+    raise NotImplementedError
+
+
+async def release_by_script(redis: Redis, key: str, owner: str) -> bool:
+    return bool(await redis.eval(RELEASE, 1, key, owner))
+
+
+async def release_by_watching(redis: Redis, key: str, owner: str) -> bool:
+    async with redis.pipeline() as pipe:
+        await pipe.watch(key)
+        if await pipe.get(key) != owner.encode():
+            return False
+        pipe.multi()
+        pipe.delete(key)
+        try:
+            return bool((await pipe.execute())[0])
+        except WatchError:
+            return False
+
+
+async def release_whoevers_it_is(redis: Redis, key: str, owner: str) -> bool:
+    return bool(await redis.delete(key))
+
+
+async def release_in_two_trips(redis: Redis, key: str, owner: str) -> bool:
+    if await redis.get(key) != owner.encode():
+        return False
+    return bool(await redis.delete(key))
+
+
+async def release_or_raise(redis: Redis, key: str, owner: str) -> bool:
+    if not await redis.eval(RELEASE, 1, key, owner):
+        raise LockNotOwnedError("Cannot release a lock that's no longer owned")
+    return True
+
+
+async def release_and_say_true(redis: Redis, key: str, owner: str) -> bool:
+    await redis.eval(RELEASE, 1, key, owner)
+    return True
+
+
+async def release_comparing_text_with_bytes(redis: Redis, key: str, owner: str) -> bool:
+    if await redis.get(key) == owner:
+        return bool(await redis.delete(key))
+    return False
+
+
+async def release_and_return_nothing(redis: Redis, key: str, owner: str) -> Any:
+    await redis.eval(RELEASE, 1, key, owner)
+
+
+async def release_decoding_nothing(redis: Redis, key: str, owner: str) -> bool:
+    holder = (await redis.get("lock")).decode()
+    return bool(holder == owner)
+
+
+# -- 1.1a-2: a store that is fenced
+
+FENCED = """
+local seen = redis.call('hget', KEYS[1], 'token') or '0'
+if tonumber(ARGV[1]) >= tonumber(seen) then
+  redis.call('hset', KEYS[1], 'token', ARGV[1])
+  if ARGV[2] then redis.call('hset', KEYS[1], 'value', ARGV[2]) end
+end
+return {seen, redis.call('hget', KEYS[1], 'value') or '0'}
+"""
+
+
+class StoreStub:
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+
+    async def read(self, key: str, token: int) -> int:
+        raise NotImplementedError
+
+    async def write(self, key: str, value: int, token: int) -> None:
+        raise NotImplementedError
+
+
+class FencedStore(StoreStub):
+    script = FENCED
+
+    async def read(self, key: str, token: int) -> int:
+        return await self._call(key, token)
+
+    async def write(self, key: str, value: int, token: int) -> None:
+        await self._call(key, token, value)
+
+    async def _call(self, key: str, token: int, *value: int) -> int:
+        seen, found = await self.redis.eval(self.script, 1, key, token, *value)
+        if token < int(seen):
+            raise StaleToken(key, seen=int(seen), given=token)
+        return int(found)
+
+
+class UnfencedStore(StoreStub):
+    async def read(self, key: str, token: int) -> int:
+        return int(await self.redis.get(key) or 0)
+
+    async def write(self, key: str, value: int, token: int) -> None:
+        await self.redis.set(key, value)
+
+
+class ComparedInPython(StoreStub):
+    async def read(self, key: str, token: int) -> int:
+        value = await self._checked(key, token)
+        await self.redis.hset(key, "token", token)
+        return value
+
+    async def write(self, key: str, value: int, token: int) -> None:
+        await self._checked(key, token)
+        await self.redis.hset(key, mapping={"value": value, "token": token})
+
+    async def _checked(self, key: str, token: int) -> int:
+        value, seen = await self.redis.hmget(key, ["value", "token"])
+        if token < int(seen or 0):
+            raise StaleToken(key, seen=int(seen or 0), given=token)
+        return int(value or 0)
+
+
+class OnlyWritesFenced(FencedStore):
+    async def read(self, key: str, token: int) -> int:
+        return int(await self.redis.hget(key, "value") or 0)
+
+
+class NotedButAnswered(FencedStore):
+    """Notes the token of a read, and answers a stale one all the same."""
+
+    async def read(self, key: str, token: int) -> int:
+        _, found = await self.redis.eval(self.script, 1, key, token)
+        return int(found)
+
+
+class EqualTokensRefused(FencedStore):
+    script = FENCED.replace(">=", ">")
+
+    async def _call(self, key: str, token: int, *value: int) -> int:
+        seen, found = await self.redis.eval(self.script, 1, key, token, *value)
+        if token <= int(seen):
+            raise StaleToken(key, seen=int(seen), given=token)
+        return int(found)
+
+
+class ComparedAsText(FencedStore):
+    script = FENCED.replace("tonumber(ARGV[1]) >= tonumber(seen)", "ARGV[1] >= seen")
+
+    async def _call(self, key: str, token: int, *value: int) -> int:
+        seen, found = await self.redis.eval(self.script, 1, key, token, *value)
+        if str(token) < seen.decode():
+            raise StaleToken(key, seen=int(seen), given=token)
+        return int(found)
+
+
+class RefusesEverybody(StoreStub):
+    async def read(self, key: str, token: int) -> int:
+        raise StaleToken(key, seen=token + 1, given=token)
+
+    async def write(self, key: str, value: int, token: int) -> None:
+        raise StaleToken(key, seen=token + 1, given=token)
+
+
+class RoundsLargeTokens(FencedStore):
+    """Lua's `tostring` keeps fourteen digits."""
+
+    script = FENCED.replace("'token', ARGV[1]", "'token', tostring(tonumber(ARGV[1]))")
+
+    async def _call(self, key: str, token: int, *value: int) -> int:
+        seen, found = await self.redis.eval(self.script, 1, key, token, *value)
+        if token < float(seen):
+            raise StaleToken(key, seen=int(float(seen)), given=token)
+        return int(found)
+
+
+class NeverStored(FencedStore):
+    async def read(self, key: str, token: int) -> int:
+        await self._call(key, token)
+        return 0
+
+
+class ReturnsBytes(FencedStore):
+    async def read(self, key: str, token: int) -> Any:
+        return (await self.redis.eval(self.script, 1, key, token))[1]
+
+
+class ForgetsTheArguments(FencedStore):
+    async def write(self, key: str, value: int, token: int) -> None:
+        raise StaleToken(key, token)  # type: ignore[misc, call-arg]
+
+
+# -- 1.1a-3: lock a cart
+
+
+@asynccontextmanager
+async def cart_stub(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    raise NotImplementedError
+    yield
+
+
+@asynccontextmanager
+async def cart_on_a_stack(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for sku in sorted(set(skus)):
+            await stack.enter_async_context(locks.hold(sku))
+        yield
+
+
+@asynccontextmanager
+async def cart_by_recursion(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    first, *rest = sorted(set(skus), reverse=True)
+    async with locks.hold(first):
+        if rest:
+            async with cart_by_recursion(locks, rest):
+                yield
+        else:
+            yield
+
+
+@asynccontextmanager
+async def cart_in_the_order_given(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for sku in dict.fromkeys(skus):
+            await stack.enter_async_context(locks.hold(sku))
+        yield
+
+
+@asynccontextmanager
+async def cart_all_at_once(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    holds = [locks.hold(sku) for sku in sorted(set(skus))]
+    await asyncio.gather(*[hold.__aenter__() for hold in holds])
+    try:
+        yield
+    finally:
+        for hold in holds:
+            await hold.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def cart_with_doubles(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for sku in sorted(skus):
+            await stack.enter_async_context(locks.hold(sku))
+        yield
+
+
+@asynccontextmanager
+async def cart_of_the_first(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    async with locks.hold(min(skus)):
+        yield
+
+
+@asynccontextmanager
+async def cart_left_when_the_second_fails(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    holds = [locks.hold(sku) for sku in sorted(set(skus))]
+    for hold in holds:
+        await hold.__aenter__()
+    try:
+        yield
+    finally:
+        for hold in holds:
+            await hold.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def cart_left_when_the_body_fails(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    holds = [locks.hold(sku) for sku in sorted(set(skus))]
+    for hold in holds:
+        await hold.__aenter__()
+    yield
+    for hold in holds:
+        await hold.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def cart_let_go_too_early(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for sku in sorted(set(skus)):
+            await stack.enter_async_context(locks.hold(sku))
+    yield
+
+
+@asynccontextmanager
+async def cart_that_swallows(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for sku in sorted(set(skus)):
+            await stack.enter_async_context(locks.hold(sku))
+        try:
+            yield
+        except Exception:
+            pass
+
+
+@asynccontextmanager
+async def cart_of_several_keys(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    async with locks.hold(*sorted(set(skus))):
+        yield

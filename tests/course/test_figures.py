@@ -1,0 +1,148 @@
+"""Figures: the same bytes every time, readable by everyone, and a table of the same data."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pytest
+from IPython.core.formatters import DisplayFormatter
+
+from labkit.course.figures import Figure, FigureError, bars, cdf, curve, matrix, spacetime
+from labkit.course.figures.style import CARD, DANGER, INK, MUTED, PALETTE, text_width, wrapped
+from labkit.course.figures.text import columns, number
+from tests.course.histories import expired_lease
+from tests.course.vision import contrast, difference, seen_by
+
+WORDS: dict[str, Any] = {"title": "The finding costs $5 & <more>", "alt": 'What it shows, in "words"'}
+
+
+def one_of_each() -> list[Figure]:
+    return [
+        curve([0, 1, 2], {"a": [0, 1, 4], "b": [1, 1, 1]}, band={"a": ([0, 0.5, 3], [0.5, 1.5, 5])}, marks={"here": 1.0},
+              xlabel="pause, s", ylabel="share, %", **WORDS),
+        matrix(["x", "y"], ["sold", "oversold"], [[1, 0], [2, 3]], tones=[["good", "good"], ["plain", "bad"]], **WORDS),
+        cdf({"poll": [3, 1, 2], "notify": [1, 1, 5]}, xlabel="wait, ms", xscale="log", **WORDS),
+        bars({"ours": 1.04, "theirs": 2.5}, xlabel="time ÷ floor", reference="the floor", highlight="ours", **WORDS),
+        spacetime(expired_lease().history, **WORDS),
+    ]  # fmt: skip
+
+
+def digest() -> str:
+    return hashlib.sha256("".join(figure.svg for figure in one_of_each()).encode()).hexdigest()
+
+
+def test_another_process_with_another_hash_seed_draws_the_same_bytes() -> None:
+    root = Path(__file__).parents[2]
+    program = "from tests.course.test_figures import digest; print(digest())"
+    environ = {**os.environ, "PYTHONHASHSEED": "7"}
+    ran = subprocess.run([sys.executable, "-c", program], cwd=root, env=environ, capture_output=True, text=True)
+    assert ran.stdout.strip() == digest(), ran.stderr
+
+
+def test_the_readers_own_matplotlib_settings_neither_change_a_figure_nor_are_changed() -> None:
+    before = digest()
+    with matplotlib.rc_context({"font.size": 31, "svg.fonttype": "path", "axes.grid": True}):
+        assert digest() == before
+        assert matplotlib.rcParams["font.size"] == 31
+
+
+@pytest.mark.parametrize("figure", one_of_each(), ids=lambda figure: figure.data.split()[0])
+def test_an_svg_is_well_formed_and_says_what_it_shows(figure: Figure) -> None:
+    root = ElementTree.fromstring(figure.svg)
+    names = {child.get("id"): child.text for child in root if child.tag.endswith(("title", "desc"))}
+    assert root.get("role") == "img"
+    assert [names[id] for id in (root.get("aria-labelledby") or "").split()] == [WORDS["title"], WORDS["alt"]]
+    assert "metadata" not in figure.svg and "Matplotlib" not in figure.svg
+    texts = [element.text for element in root.iter() if element.tag.endswith("text")]
+    assert WORDS["title"] in texts
+
+
+def test_a_notebook_is_given_the_picture_and_the_table_in_one_output() -> None:
+    figure = one_of_each()[0]
+    data, _ = DisplayFormatter().format(figure)
+    assert set(data) == {"image/svg+xml", "text/plain"}
+    assert data["text/plain"] == f"{WORDS['title']}\n{figure.table()}" == str(figure)
+
+
+def test_a_figure_of_measured_times_is_a_png_whose_text_has_no_number() -> None:
+    figure = bars({"ours": 1.04, "theirs": 2.5}, xlabel="time ÷ floor", title="Ours is faster", alt="bars", measured=True)
+    data, metadata = DisplayFormatter().format(figure)
+    assert set(data) == {"image/png", "text/plain"}
+    assert not any(letter.isdigit() for letter in data["text/plain"])
+    assert "1.04" in figure.table()
+    assert metadata["image/png"]["width"] > 0
+
+
+def test_a_figure_can_be_kept_as_a_file(tmp_path: Path) -> None:
+    figure = one_of_each()[1]
+    figure.save(tmp_path / "f.svg")
+    figure.save(tmp_path / "f.png")
+    assert (tmp_path / "f.svg").read_text(encoding="utf-8") == figure.svg
+    assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match=r"\.svg or \.png"):
+        figure.save(tmp_path / "f.pdf")
+
+
+def test_every_text_colour_is_legible_on_the_card() -> None:
+    for ink in (INK, MUTED, DANGER):
+        assert contrast(ink, CARD) >= 4.5
+    for ink in PALETTE:
+        assert contrast(ink, CARD) >= 3.0
+
+
+@pytest.mark.parametrize("eye", ["normal", "protan", "deutan", "tritan"])
+def test_series_can_be_told_apart_by_every_eye(eye: str) -> None:
+    for one, other in itertools.combinations(PALETTE, 2):
+        assert difference(seen_by(eye, one), seen_by(eye, other)) > 12, (one, other)
+
+
+def test_the_tables_hold_the_data() -> None:
+    line, grid, distribution, ratios, _ = [str(figure.table()) for figure in one_of_each()]
+    assert line.splitlines()[3].split() == ["2", "4", "3", "5", "1"]
+    assert grid.splitlines()[2].split() == ["y", "2", "✗", "3"]
+    assert distribution.splitlines()[2].split() == ["poll", "3", "2", "3", "3", "3"]
+    assert ratios.splitlines()[1].split() == ["ours", "1.04"]
+
+
+def test_numbers_are_short_and_columns_line_up() -> None:
+    assert [number(value) for value in (3, 3.0, 0.123456, -0.0, True, "p99", 123456.0)] == [
+        "3", "3", "0.1235", "0", "True", "p99", "1.235e+05",
+    ]  # fmt: skip
+    assert columns(("name", "n"), [("a", 1), ("bbbbbb", 100)]) == "name      n\na         1\nbbbbbb  100"
+
+
+def test_a_long_title_is_wrapped_into_the_card() -> None:
+    lines = wrapped("word " * 60, 11.5, 800, bold=True)
+    assert len(lines) > 1
+    assert all(text_width(line, 11.5, bold=True) <= 800 for line in lines)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: curve([1], {"a": [1]}, title="", alt="x", xlabel="x", ylabel="y"),
+        lambda: curve([1], {"a": [1]}, title="t", alt=" ", xlabel="x", ylabel="y"),
+        lambda: curve([1], {"a": [1]}, title="t", alt="a", xlabel="", ylabel="y"),
+        lambda: curve([1, 2], {"a": [1]}, xlabel="x", ylabel="y", **WORDS),
+        lambda: curve([1], {"a": [float("nan")]}, xlabel="x", ylabel="y", **WORDS),
+        lambda: curve([1], {}, xlabel="x", ylabel="y", **WORDS),
+        lambda: curve([1], {"a": [1]}, band={"b": ([0], [1])}, xlabel="x", ylabel="y", **WORDS),
+        lambda: curve([1], {"a": [1]}, xscale="cubic", xlabel="x", ylabel="y", **WORDS),  # type: ignore[arg-type]
+        lambda: matrix(["r"], ["c", "d"], [[1]], **WORDS),
+        lambda: matrix(["r"], ["c"], [[1]], tones=[["great"]], **WORDS),  # type: ignore[list-item]
+        lambda: cdf({"a": []}, xlabel="x", **WORDS),
+        lambda: bars({"a": -1.0}, xlabel="x", **WORDS),
+        lambda: bars({"a": 1.0}, xlabel="x", highlight="b", **WORDS),
+    ],
+)
+def test_a_figure_without_its_words_or_with_impossible_data_is_refused(draw: Any) -> None:
+    with pytest.raises(FigureError, match="must"):
+        draw()

@@ -1,0 +1,127 @@
+"""Progress is kept beside the notebooks, never in a test, and a broken file is never a crash."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labkit.check import Verdict
+from labkit.course import __main__ as command_line
+from labkit.course import judge, progress
+from labkit.course.judge import judges
+from labkit.course.lessons import Lesson, lessons, map_of
+from labkit.course.progress import Entry, Progress
+
+
+def notebook(folder: Path, name: str, first: str) -> None:
+    cell = {"cell_type": "markdown", "metadata": {}, "source": first.splitlines(keepends=True)}
+    (folder / name).write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+
+
+def test_a_pass_stays_a_pass_and_every_try_is_counted(tmp_path: Path) -> None:
+    environ = {"LABKIT_PROGRESS": str(tmp_path / "p.json")}
+    for passed in (False, True, False):
+        assert progress.record("1.1a-1", passed=passed, environ=environ) == ""
+    assert progress.load(tmp_path / "p.json") == Progress({"1.1a-1": Entry(True, 3)})
+    assert [path.name for path in tmp_path.iterdir()] == ["p.json"]
+
+
+@pytest.mark.parametrize("environ", [{"CI": "true"}, {"PYTEST_VERSION": "9.2.0"}, {"LABKIT_PROGRESS": ""}])
+def test_nothing_is_written_in_ci_under_nbval_or_when_switched_off(environ: dict[str, str]) -> None:
+    assert not progress.writes(environ)
+    assert progress.writes({"LABKIT_PROGRESS": "somewhere", **{k: v for k, v in environ.items() if v}})
+
+
+def test_without_a_named_file_it_is_in_the_ignored_folder_of_the_checkout() -> None:
+    assert progress.location({}) == progress.root() / ".labkit" / "progress.json"
+    assert progress.location({"LABKIT_PROGRESS": ""}) is None
+    assert progress.load(None) == Progress()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "7", '{"exercises": 3}', '{"exercises": {"a": 1}}', '{"exercises": {"a": {}}}']
+)
+def test_a_file_that_is_not_ours_is_set_aside_and_said(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "progress.json"
+    path.write_text(text)
+    assert "not what labkit writes" in progress.load(path).trouble
+    assert "set aside" in progress.record("1.1a-1", passed=True, environ={"LABKIT_PROGRESS": str(path)})
+    assert progress.load(path) == Progress({"1.1a-1": Entry(True, 1)})
+    assert (tmp_path / "progress.unreadable").read_text() == text
+
+
+def test_bytes_that_are_no_text_are_said_and_a_folder_in_the_way_is_no_crash(tmp_path: Path) -> None:
+    (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
+    assert "cannot be read" in progress.load(tmp_path / "bytes.json").trouble
+    (tmp_path / "file").write_text("")
+    environ = {"LABKIT_PROGRESS": str(tmp_path / "file" / "progress.json")}
+    assert "could not be kept" in progress.record("1.1a-1", passed=True, environ=environ)
+
+
+def test_a_crash_in_the_middle_of_writing_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "p.json"
+    environ = {"LABKIT_PROGRESS": str(path)}
+    progress.record("1.1a-1", passed=True, environ=environ)
+    before = path.read_text()
+
+    def fails(*_: Any) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fails)
+    assert "could not be kept" in progress.record("1.1a-2", passed=True, environ=environ)
+    assert path.read_text() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["p.json"]
+
+
+def test_lessons_name_themselves_in_their_first_cell(tmp_path: Path) -> None:
+    notebook(tmp_path, "00_start_here.ipynb", "# Start here\n\n20 minutes.")
+    notebook(tmp_path, "1_1a_locks.ipynb", "# 1.1a CAP in practice\n\nIt takes 60 min.")
+    (tmp_path / "2_1_broken.ipynb").write_text("{")
+    assert lessons(tmp_path) == [
+        Lesson("00", "Start here", 20),
+        Lesson("1.1a", "1.1a CAP in practice", 60),
+        Lesson("2.1", "2_1_broken", None),
+    ]
+
+
+@pytest.mark.usefixtures("registry")
+def test_the_map_shows_lessons_exercises_and_what_is_passed() -> None:
+    for number in (1, 2, 3):
+        judge(f"99.1-{number}", title=f"Task {number}", hints=("a", "b"))(lambda answer, budget: Verdict("holds", "x"))
+    mine = {id: found for id, found in judges().items() if found.lesson == "99.1"}
+    state = Progress({"99.1-1": Entry(True, 2), "99.1-2": Entry(False, 1)})
+    text = map_of([Lesson("99.1", "99.1 Locks: one holder", 60)], mine, state)
+    assert text.splitlines()[0].split() == ["99.1", "Locks:", "one", "holder", "60", "min", "1", "of", "3"]
+    assert text.splitlines()[1:] == [
+        "      [x] 99.1-1  Task 1",
+        "      [~] 99.1-2  Task 2",
+        "      [ ] 99.1-3  Task 3",
+        "1 of 3 exercises passed.",
+    ]
+
+
+def test_the_command_alone_prints_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line.main([]) == 0
+    assert "progress" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("registry")
+def test_the_command_prints_the_map_and_what_is_wrong_with_the_file(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept.parent.mkdir()
+    kept.write_text("nonsense")
+    assert command_line.main(["progress"]) == 0
+    assert "progress.json is not what labkit writes" in capsys.readouterr().out
+    assert kept.read_text() == "nonsense"
+
+
+def test_it_runs_as_a_module() -> None:
+    ran = subprocess.run([sys.executable, "-m", "labkit.course"], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert ran.returncode == 0
+    assert ran.stdout.startswith("usage: python -m labkit.course")
+    assert ran.stderr == ""
