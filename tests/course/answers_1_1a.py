@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 from redis.asyncio import Redis
@@ -303,10 +303,8 @@ async def cart_that_swallows(locks: Any, skus: Sequence[str]) -> AsyncIterator[N
     async with AsyncExitStack() as stack:
         for sku in sorted(set(skus)):
             await stack.enter_async_context(locks.hold(sku))
-        try:
+        with suppress(Exception):
             yield
-        except Exception:
-            pass
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -146,3 +147,10 @@ def test_a_long_title_is_wrapped_into_the_card() -> None:
 def test_a_figure_without_its_words_or_with_impossible_data_is_refused(draw: Any) -> None:
     with pytest.raises(FigureError, match="must"):
         draw()
+
+
+def test_the_labels_of_curves_that_end_together_do_not_lie_on_one_another() -> None:
+    ends = {"left waiting": [0.0, 100.0], "both": [95.0, 100.0], "sold twice": [95.0, 0.0]}
+    svg = curve([0.1, 20.0], ends, title="t", alt="a", xlabel="x", ylabel="y").svg
+    heights = sorted(float(re.search(rf'y="([\d.]+)"[^>]*>{label}<', svg)[1]) for label in ends)  # type: ignore[index]
+    assert all(lower - upper > 8 for upper, lower in itertools.pairwise(heights))

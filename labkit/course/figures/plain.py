@@ -46,6 +46,7 @@ def scaled(axes: Axes, x: Scale, y: Scale = "linear") -> None:
 
 def label_ends(axes: Axes, ends: Sequence[tuple[str, float, float, str]]) -> None:
     """Write each (label, x, y, colour) to the right of its point, moved up or down where they would touch."""
+    axes.get_xlim(), axes.get_ylim()  # matplotlib fits the axes to the data when it is asked, not before
     place = axes.transData
     points = sorted(
         ((float(place.transform((x, y))[1]), float(place.transform((x, y))[0]), label, ink) for label, x, y, ink in ends)

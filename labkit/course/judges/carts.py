@@ -1,7 +1,7 @@
 """The judge of exercise 1.1a-3, "lock a cart without deadlock".
 
-Up to three shoppers buy carts of one to three items, each under the locks of all its items, which the reader's `hold_cart` takes
-from locks that hold one item each. There are no faults: the search goes over carts and schedules, over a payment that is
+Up to three shoppers buy carts of one to three items. Each packs its cart under the locks of all its items, which the reader's
+`hold_cart` takes from locks that hold one item each. There are no faults: the search goes over carts and schedules, over a payment that is
 declined while the cart is held, and over an item whose lock cannot be had because a stocktake holds it.
 
 Leaves out: a shopper that dies with its locks (their leases end), and fairness.
@@ -136,7 +136,9 @@ def _wrong_cart(run: Run) -> str | None:
 
 def _last_word(run: Run, left: Event) -> str:
     before = [event for event in run.history.events if event.node == left.node and event.seq < left.seq][-1]
-    return {"sold": "had its cart sold", "declined": "had its card declined"}.get(before.kind, "gave up waiting")
+    return {"sold": "had its cart sold", "declined": "had its card declined"}.get(
+        before.kind, f"gave up waiting for {_wanted(run, left.node, left.at)}"
+    )
 
 
 def _waited_in_vain(run: Run, gave_up: Event) -> str:
@@ -180,7 +182,7 @@ WHOLE_CARTS = Invariant("every cart is sold under the locks of all its items, an
     budget=150,
 )
 def judge_hold_cart(answer: Any, budget: int) -> Finding:
-    """Search for carts and a schedule in which the reader's `hold_cart(locks, skus)` deadlocks, or holds too little or too long."""
+    """Search for carts and a schedule in which the reader's `hold_cart` deadlocks, or holds too little or too long."""
     cart = st.lists(st.sampled_from(ITEMS), min_size=1, max_size=3).map(tuple)
     arguments = {
         "hold_cart": answer,

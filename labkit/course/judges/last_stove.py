@@ -59,6 +59,7 @@ async def last_stove(world: World, store: Callable[[Redis], Store], delivery: in
         try:
             with world.holding(LOCK):
                 world.record("acquired", token=lease.token)
+                await asyncio.sleep(0)  # a pause "after acquired" strikes here, before the read is called
                 left = await read(stock, lease.token)
                 world.record("read", stoves=left)
                 if left:
@@ -95,10 +96,9 @@ def _wrong_sale(run: Run) -> str | None:
 
 
 def _refused_for_nothing(call: Operation, calls: list[Operation]) -> str:
-    before = [other for other in calls if other.argument == call.argument and other.called < call.called]
-    if before:
-        return f"{_who(call)} {call.name} was refused with the token {call.argument} of its own {before[-1].name} before it"
-    return f"{_who(call)} {call.name} was refused with token {call.argument}, the newest there was"
+    seen = max((other.argument for other in calls if other.called < call.called and other.outcome == "ok"), default="none")
+    newest = "its own" if seen == call.argument else seen
+    return f"{_who(call)} {call.name} was refused with token {call.argument}, and the newest token seen before was {newest}"
 
 
 def _accepted_late(some: list[Operation], calls: list[Operation]) -> str | None:
@@ -136,12 +136,11 @@ NO_LATE_READ = replace(ONE_SALE, test=_late_read)
     budget=240,
 )
 def judge_store(answer: Any, budget: int) -> Finding:
-    """Search for a run that sells two stoves or none; then, with a quarter of the budget more, for a stale read that is answered."""
+    """Search for a run that sells two stoves or none; then, a quarter as long, for a stale read that is answered."""
     late: st.SearchStrategy[Fault] = st.builds(
         Pause,
         node=st.sampled_from(SERVICES),
         after=st.sampled_from(("acquired", "read")),
-        nth=st.integers(1, 2),
         for_=st.integers(1, 25).map(lambda tenths: tenths / 10),
     )
     options: dict[str, Any] = {

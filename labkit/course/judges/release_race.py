@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import combinations
 from math import inf
 from typing import Any
 
@@ -19,6 +20,7 @@ from redis.asyncio import Redis
 from redis.exceptions import LockError
 
 from labkit.check import Invariant
+from labkit.course.figures.timescale import duration
 from labkit.course.judge import judge
 from labkit.sim import Finding, falsify, pauses
 from labkit.world import Run, World
@@ -83,13 +85,14 @@ def _turns(run: Run) -> list[_Turn]:
             facts["asks"] = event.at
         elif event.kind == "let go":
             facts |= {"answered": event.at, "said": event.data["said"]}
-    return sorted((_Turn(**facts) for facts in by.values()), key=lambda turn: turn.granted)
+    return sorted((_Turn(**facts) for facts in by.values()), key=lambda turn: turn.until)
 
 
 def _wrong_release(run: Run) -> str | None:
     for event in run.history.of("raised"):
+        error = event.data["error"]
         return (
-            f"{event.node}'s release raised {event.data['error']}, and what {event.node} had done under the lock looks undone"
+            f"{event.node}'s release raised {error} after the work was done: its caller takes it for failed, and does it again"
         )
     turns = _turns(run)
     said = {turn.who: turn.said for turn in turns}
@@ -99,13 +102,12 @@ def _wrong_release(run: Run) -> str | None:
 
 
 def _freed(turns: list[_Turn]) -> str | None:
-    for i, victim in enumerate(turns):
-        for entrant in turns[i + 1 :]:
-            if entrant.granted < victim.kept:
-                early = f"{entrant.who} got it {victim.until - entrant.granted:.2f} s before {victim.who}'s lease ended"
-                return (
-                    f"{_culprit(turns, victim, entrant.granted) or 'somebody'} freed the lock that was {victim.who}'s: {early}"
-                )
+    for victim, entrant in combinations(turns, 2):
+        both_since = max(victim.granted, entrant.granted)
+        if both_since < min(victim.kept, entrant.kept):
+            thief = _culprit(turns, victim, both_since) or "a release"
+            early = duration(victim.until - both_since)
+            return f"{thief} freed the lock that was {victim.who}'s: {entrant.who} got it {early} before {victim.who}'s lease ended"
     return None
 
 
@@ -115,10 +117,10 @@ def _untrue(turns: list[_Turn]) -> str | None:
         if turn.said is False and left > 0:
             thief = _culprit(turns, turn, turn.answered)
             if thief:
-                return f"{thief} freed the lock that was {turn.who}'s, {left:.2f} s before {turn.who}'s lease ended"
-            return f"{turn.who}'s release said False, and the lock had been {turn.who}'s for another {left:.2f} s"
+                return f"{thief} freed the lock that was {turn.who}'s, {duration(left)} before {turn.who}'s lease ended"
+            return f"{turn.who}'s release said False, and the lock had been {turn.who}'s for another {duration(left)}"
         if turn.said is True and late > 0:
-            return f"{turn.who}'s release said True, and {turn.who}'s lease had ended {late:.2f} s before it asked"
+            return f"{turn.who}'s release said True, and {turn.who}'s lease had ended {duration(late)} before it asked"
     return None
 
 

@@ -1,0 +1,137 @@
+"""A write transaction that means the same on SQLite and on PostgreSQL, and whose failure says whether it happened.
+
+Shows: `begin_immediate(engine, within=seconds)`. On SQLite it is a real `BEGIN IMMEDIATE`: the write lock is taken before
+the first read, so that what is read cannot change before it is written. On PostgreSQL it is a plain transaction; rows are
+locked there. `reading(engine)` is its counterpart for reads.
+
+Guarantees: leaving the block without an exception means committed; leaving with `DatabaseUnavailable` means what its
+`outcome` says: "failed" (definitely not committed) or "unknown" (something broke while the COMMIT was under way). `within`
+bounds the whole block on the client, each statement on the server, and how long a stopped client can leave its
+transaction open there.
+
+Leaves out: retries (the caller knows whether its work may run twice) and distributed transactions. SQLite's own waiting for
+a lock (`connect_args={"timeout": seconds}`) runs in a thread that cannot be interrupted: let it be shorter than `within`.
+
+Why a BEGIN by hand: the sqlite3 module begins only before a statement that writes, so a SELECT before it belongs to no
+transaction at all. An engine that emits its own BEGIN by an event (SQLAlchemy's recipe) is asked for an immediate one through
+the execution option `sqlite_begin`; any other is taken as it comes, and nothing is configured on the engine.
+
+Sources: sqlite.org/lang_transaction.html; SQLAlchemy 2.0, "Serializable isolation / Savepoints / Transactional DDL" of the
+SQLite dialect; PostgreSQL 18, "Client Connection Defaults" (statement_timeout, idle_in_transaction_session_timeout).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Literal
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+# SQLSTATE classes that speak of the server or of other transactions, not of this statement: connection, rollback (deadlock,
+# serialization), resources, lock not available, operator intervention (time-out, shutdown); and two time-outs of class 25.
+_TEMPORARY = ("08", "40", "53", "55", "57", "25P03", "25P04")
+
+
+class DatabaseUnavailable(Exception):
+    """The database did not do it, or did not say. `outcome`: "failed" (definitely not committed) or "unknown"."""
+
+    def __init__(self, outcome: Literal["failed", "unknown"], why: str) -> None:
+        self.outcome: Literal["failed", "unknown"] = outcome
+        self.why = why
+        super().__init__(f"{why}; {'nothing was committed' if outcome == 'failed' else 'the commit may have happened or not'}")
+
+
+@asynccontextmanager
+async def begin_immediate(engine: AsyncEngine, *, within: float | None = None) -> AsyncIterator[AsyncConnection]:
+    """Run the block in one write transaction; commit at its end, roll back on any exception.
+
+    `within`: seconds for the whole block (None: as long as the engine allows). The block should talk to this database only.
+    Raises `ValueError` for a `within` that leaves no time, `DatabaseUnavailable` for everything that is the database's doing.
+    """
+    _validate(within)
+    committing = False
+    try:
+        async with asyncio.timeout(within), engine.connect() as connection:
+            await connection.execution_options(sqlite_begin="IMMEDIATE")
+            async with connection.begin():  # commits at its end; `commit()` in here would leave a failed one open in the pool
+                await _begin(connection)
+                if within is not None:
+                    await _limit_statements(connection, within)
+                yield connection
+                committing = True
+    except (DBAPIError, PoolTimeout, OSError) as error:
+        if not is_temporary(error):
+            raise
+        raise DatabaseUnavailable("unknown" if committing else "failed", _reason(error)) from error
+
+
+@asynccontextmanager
+async def reading(engine: AsyncEngine, *, within: float | None = None) -> AsyncIterator[AsyncConnection]:
+    """Run the block on a connection to read from, for at most `within` seconds. Raises `DatabaseUnavailable`."""
+    _validate(within)
+    try:
+        async with asyncio.timeout(within), engine.connect() as connection:
+            yield connection
+    except (DBAPIError, PoolTimeout, OSError) as error:
+        if not is_temporary(error):
+            raise
+        raise DatabaseUnavailable("failed", _reason(error)) from error
+
+
+async def use_write_ahead_log(engine: AsyncEngine) -> None:
+    """On SQLite, let the database file keep a write-ahead log, for good: readers and the writer no longer block each other.
+
+    Without it a COMMIT can find the database locked by a reader. An engine that begins by an event cannot change this.
+    """
+    if engine.dialect.name == "sqlite":
+        async with engine.connect() as connection:
+            await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
+
+def is_temporary(error: BaseException) -> bool:
+    """Whether `error` is the database's state (down, busy, slow, a lock, a deadlock) and not a fault of the statement."""
+    if isinstance(error, (PoolTimeout, OSError)):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    state = getattr(error.orig, "sqlstate", None)
+    if error.connection_invalidated or state is not None:
+        return error.connection_invalidated or str(state).startswith(_TEMPORARY)
+    return isinstance(error, OperationalError) and getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR
+
+
+def _validate(within: float | None) -> None:
+    if within is not None and not 0 < within < float("inf"):
+        raise ValueError(f"within must be more than 0 seconds and finite, or None, got {within!r}")
+
+
+async def _begin(connection: AsyncConnection) -> None:
+    if connection.dialect.name != "sqlite":
+        return
+    driver = (await connection.get_raw_connection()).driver_connection
+    if driver is not None and not driver.in_transaction:
+        await connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+async def _limit_statements(connection: AsyncConnection, seconds: float) -> None:
+    if connection.dialect.name != "postgresql":
+        return
+    limit = f"{max(1, int(seconds * 1000))}ms"
+    both = (
+        "SELECT set_config('statement_timeout', :limit, true), set_config('idle_in_transaction_session_timeout', :limit, true)"
+    )
+    await connection.execute(text(both), {"limit": limit})
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "the database did not answer in time"
+    if isinstance(error, PoolTimeout):
+        return "no database connection was free in time"
+    return "the database is not available"

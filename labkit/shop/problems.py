@@ -1,0 +1,120 @@
+"""Errors on the wire: RFC 9457 problem details for everything that can go wrong, and nothing of the inside in them.
+
+Shows: one function from a domain error to its problem, and one that teaches a FastAPI app to answer with it.
+
+| status | when | what the client can do |
+|---|---|---|
+| 400, 404, 405 | the body is no JSON; no such order, product, SKU or path | correct the request |
+| 409 | not enough stock; or a request with this Idempotency-Key is still in progress | order less; or wait `Retry-After` |
+| 422 | a field is out of bounds; or the Idempotency-Key was used for another payload | correct the request |
+| 503 | no lease, or no database; `outcome` says whether it happened | wait `Retry-After`, repeat with the same key |
+| 500 | a mistake of ours, logged and not described | report it |
+
+Bodies are ASCII JSON: a client's lone surrogate or NaN, quoted back to it, cannot break the answer.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from labkit.consistency.errors import StaleToken
+from labkit.consistency.idempotency import Answer, ClaimLost, KeyInProgress, KeyReused
+from labkit.consistency.inventory import OutOfStock, UnknownSku
+from labkit.consistency.transactions import DatabaseUnavailable
+from labkit.shop.orders import LockUnavailable
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER = 1.0
+"""Seconds after which a 503 is worth another try."""
+
+
+class NotFound(Exception):
+    """No such thing; the message names it."""
+
+
+def problem(status: int, kind: str, title: str, detail: str, **members: Any) -> Answer:
+    """A problem as an answer. `members` are extension members of RFC 9457."""
+    body = {"type": f"/problems/{kind}", "title": title, "status": status, "detail": detail, **members}
+    return Answer(status, json.dumps(body))
+
+
+def problem_of(error: Exception) -> Answer:
+    """The problem that this error is to the client."""
+    match error:
+        case UnknownSku():
+            return problem(404, "unknown-sku", "Unknown SKU", f"There is no SKU {error.sku!r}.", sku=error.sku)
+        case NotFound():
+            return problem(404, "not-found", "Not found", str(error))
+        case OutOfStock(sku=sku, wanted=wanted, available=available):
+            detail = f"{wanted} of {sku!r} wanted, {available} available; nothing of this order was sold."
+            facts = {"sku": sku, "wanted": wanted, "available": available}
+            return problem(409, "insufficient-stock", "Insufficient stock", detail, **facts)
+        case KeyInProgress() | ClaimLost():
+            detail = "A request with this Idempotency-Key is in progress; repeat it later for its answer."
+            return problem(409, "in-progress", "Request in progress", detail)
+        case KeyReused():
+            detail = "This Idempotency-Key was used with another payload; use a fresh key for a new order."
+            return problem(422, "idempotency-key-reused", "Idempotency key reused", detail)
+        case RequestValidationError():
+            errors = [_invalid_field(item) for item in error.errors()]
+            return problem(422, "invalid-request", "Invalid request", "; ".join(map(_sentence, errors)), errors=errors)
+        case StaleToken():
+            return _unavailable("failed", "a newer lease on this stock exists")
+        case LockUnavailable() | DatabaseUnavailable():
+            return _unavailable(error.outcome, error.why)
+        case HTTPException():
+            return problem(error.status_code, "http", "Request not understood", str(error.detail))
+        case _:
+            return problem(500, "internal", "Internal error", "The server made a mistake. It has been logged.")
+
+
+def to_response(answer: Answer, headers: dict[str, str] | None = None) -> Response:
+    """An answer as an HTTP response: problem details from status 400 on."""
+    media_type = PROBLEM_JSON if answer.status >= 400 else "application/json"
+    return Response(answer.body, status_code=answer.status, media_type=media_type, headers=headers)
+
+
+def install(app: FastAPI) -> None:
+    """Make `app` answer every error with its problem."""
+
+    async def respond(request: Request, error: Exception) -> Response:
+        headers: dict[str, str] = {}
+        if isinstance(error, HTTPException) and error.headers:
+            headers.update(error.headers)
+        answer = problem_of(error)
+        if answer.status == 503:
+            headers["Retry-After"] = f"{math.ceil(RETRY_AFTER)}"
+        elif isinstance(error, KeyInProgress):
+            headers["Retry-After"] = f"{max(1, math.ceil(error.retry_after))}"
+        return to_response(answer, headers)
+
+    kinds = (UnknownSku, OutOfStock, StaleToken, KeyInProgress, KeyReused, ClaimLost, LockUnavailable, DatabaseUnavailable)
+    for kind in (*kinds, NotFound, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, respond)
+
+
+def _unavailable(outcome: str, why: str) -> Answer:
+    happened = "Nothing was sold." if outcome == "failed" else "The sale may have happened or not."
+    advice = "Repeat the request with the same Idempotency-Key."
+    detail = f"{why[:1].upper()}{why[1:]}. {happened} {advice}"
+    return problem(503, "unavailable", "Temporarily unavailable", detail, outcome=outcome)
+
+
+def _invalid_field(item: dict[str, Any]) -> dict[str, str]:
+    field = ".".join(str(part) for part in item["loc"])
+    return {"field": field, "value": _quoted(item.get("input")), "allowed": str(item["msg"])}
+
+
+def _sentence(invalid: dict[str, str]) -> str:
+    return f"{invalid['field']}: {invalid['allowed']}"
+
+
+def _quoted(value: Any) -> str:
+    quoted = ascii(value)
+    return quoted if len(quoted) <= 80 else f"{quoted[:77]}..."
