@@ -65,7 +65,7 @@ def during_the_cut(run: Run, site: str) -> tuple[int, int]:
 
 def oversold(run: Run) -> int:
     """Orders confirmed to customers beyond what the stock gave up."""
-    confirmed = sum(event.data["status"] == 201 for event in run.history.of("answered"))
+    confirmed = sum(1 for event in run.history.of("answered") if event.data["status"] == 201)
     return max(0, confirmed - (STOCK - int(run.result)))
 
 

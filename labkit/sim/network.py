@@ -3,7 +3,7 @@
 A message leaves when its sender is awake and travels whatever becomes of the sender: a request that has left is executed even
 if the client that sent it dies. It arrives at a node that is up (a frozen one handles it when it thaws; a dead one never).
 Messages of one `Wire` keep their order, as on a TCP connection. The experimenter ("lab") and a node talking to itself
-use no network: no delay, no loss, no entry in the history.
+use no network: no delay, no loss, no entry in the history; and a server that is frozen answers the experimenter all the same.
 """
 
 from __future__ import annotations
@@ -61,7 +61,13 @@ class Network:
         The `last` one says that a connection has ended: it leaves even a node that died, and the history does not show it.
         """
         world = self._world
-        if src == dst or LAB in (src, dst):
+        if dst == LAB:
+            world.loop.call_soon(deliver, context=contextvars.Context())
+            return
+        if src == LAB:  # the handle belongs to no node, so no freeze withholds it; what it runs belongs to the server
+            world.loop.call_soon(world.node(dst).context().run, deliver, context=contextvars.Context())
+            return
+        if src == dst:
             self._hand_over(dst, deliver)
             return
         sender = world.node(src)
@@ -106,9 +112,6 @@ class Network:
 
     def _hand_over(self, dst: str, deliver: Callable[[], object]) -> None:
         world = self._world
-        if dst == LAB:
-            world.loop.call_soon(deliver, context=contextvars.Context())
-            return
         node = world.node(dst)
         if node.place.frozen:
             node.place.withheld.append(Handle(deliver, (), node.context()))

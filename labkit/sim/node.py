@@ -45,12 +45,10 @@ class SimNode:
     def __repr__(self) -> str:
         return f"<node {self.name}>"
 
-    def context(self, *, daemon: bool = False) -> contextvars.Context:
+    def context(self) -> contextvars.Context:
         """A fresh context in which code runs on this node and inherits nothing else."""
         context = contextvars.Context()
         context.run(HERE.set, self.place)
-        if daemon:
-            context.run(DAEMON.set, True)
         return context
 
     def start(

@@ -141,7 +141,7 @@ class SimSqlConnection(aiosqlite.Connection):
             world.network.send(server, here, label, reply, wire=self._back, reply=True)
 
         def arrive() -> None:
-            world.background(serve(), world.node(server), f"{server}: {label}")
+            world.background(serve(), None if here == LAB else world.node(server), f"{server}: {label}")
 
         world.network.send(here, server, label, arrive, wire=self._there)
         try:

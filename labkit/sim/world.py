@@ -6,6 +6,7 @@ It makes nodes and servers at the first call, lets the faults strike, and at the
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import shutil
 import tempfile
 from collections.abc import Coroutine, Sequence
@@ -134,9 +135,11 @@ class SimWorld(WorldBase):
         """Let `join` know where the task runs."""
         self._track(task, node.name)
 
-    def background(self, work: Coroutine[Any, Any, None], node: SimNode, name: str) -> None:
-        """Run what a server does for a request, on its node; it may be cut off when the scenario returns."""
-        self.loop.create_task(work, name=name, context=node.context(daemon=True))
+    def background(self, work: Coroutine[Any, Any, None], node: SimNode | None, name: str) -> None:
+        """Run what a server does for a request, on its node or outside all; it may be cut off when the scenario returns."""
+        context = contextvars.Context() if node is None else node.context()
+        context.run(DAEMON.set, True)
+        self.loop.create_task(work, name=name, context=context)
 
     def node_died(self, node: SimNode) -> None:
         """Tell whoever joins the node's tasks."""

@@ -199,3 +199,11 @@ def test_a_synchronous_client_freezes_everything_on_its_node() -> None:
     made = run(scenario, seed=None)
     assert made.result == [0.9, 0.1] or made.result == [1.0, 0.1]
     assert {span.kind for span in made.history.spans} == {"blocked"}
+
+
+def test_the_experimenter_reaches_a_frozen_server() -> None:
+    async def scenario(world: World) -> tuple[object, float]:
+        await world.redis().set("key", "value")
+        return await world.redis().get("key"), world.now()
+
+    assert run(scenario, faults=[Pause("redis", at=0.0, for_=9.0)]).result == (b"value", 0.0)
