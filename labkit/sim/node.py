@@ -46,9 +46,10 @@ class SimNode:
         return f"<node {self.name}>"
 
     def context(self) -> contextvars.Context:
-        """A fresh context in which code runs on this node and inherits nothing else."""
+        """A fresh context in which what a server does for others runs on this node; it inherits nothing else."""
         context = contextvars.Context()
         context.run(HERE.set, self.place)
+        context.run(DAEMON.set, True)
         return context
 
     def start(

@@ -134,6 +134,8 @@ class SimWorld(WorldBase):
     def track(self, task: asyncio.Task[Any], node: SimNode) -> None:
         """Let `join` know where the task runs."""
         self._track(task, node.name)
+        if not node.place.alive:  # started on a dead node: it is over before it began
+            self._died(node.name)
 
     def background(self, work: Coroutine[Any, Any, None], node: SimNode | None, name: str) -> None:
         """Run what a server does for a request, on its node or outside all; it may be cut off when the scenario returns."""

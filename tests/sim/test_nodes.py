@@ -158,3 +158,15 @@ def test_a_crash_strikes_at_the_event_it_waits_for() -> None:
 
     assert run(scenario).result == ["before", "after", "b'1'"]
     assert run(scenario, faults=[Crash("a", after="before")]).result == ["before", "None"]
+
+
+def test_what_is_started_on_a_dead_node_never_runs_and_is_over_for_who_joins_it() -> None:
+    async def scenario(world: World) -> list[object]:
+        ran: list[str] = []
+
+        async def work() -> None:
+            ran.append("ran")
+
+        return [*await world.join(world.node("a").start(work)), *ran]
+
+    assert run(scenario, faults=[Crash("a", at=0.0)]).result == [CRASHED]

@@ -207,3 +207,14 @@ def test_the_experimenter_reaches_a_frozen_server() -> None:
         return await world.redis().get("key"), world.now()
 
     assert run(scenario, faults=[Pause("redis", at=0.0, for_=9.0)]).result == (b"value", 0.0)
+
+
+def test_a_command_that_blocks_for_a_client_that_died_keeps_no_run_open() -> None:
+    async def scenario(world: World) -> str:
+        async def wait() -> object:
+            return await world.redis(timeout=30.0).blpop(["queue"], timeout=20)
+
+        await world.join(world.node("a").start(wait))
+        return "returned"
+
+    assert run(scenario, seed=None, faults=[Crash("a", at=0.0015)]).result == "returned"

@@ -1,0 +1,142 @@
+"""A resource that refuses the late: it remembers the newest fencing token it has seen and accepts no older one.
+
+A lock can be lost without its holder knowing (a pause, a slow network). The resource is the only place where that can be
+noticed in time. `SqlFencedStore` puts the token in the WHERE of its UPDATE; `RedisFencedStore` compares it in a script;
+`fenced_update` adds the same guard to an UPDATE of one's own.
+
+Reads show their token, too. If only writes did, an old holder that has read could still write between the read and the
+write of the new one, with a token that is not yet too old, and the new one would then write what it derived from its
+read: one of the two updates is lost.
+
+Guarantees: the tokens of the accepted reads and writes of a key never decrease; comparison and effect are one step of the
+database. A holder may read and write several times with its token. `StaleToken` means that nothing was read or written.
+
+Leaves out: order among operations with the same token, and a lock server that mints a token twice: two holders with one
+token are not told apart.
+
+Source: Kleppmann 2016, "How to do distributed locking"; the sequencers of Burrows 2006, "The Chubby lock service".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis.asyncio import Redis
+from sqlalchemy import BigInteger, Column, MetaData, String, Table, Update, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from labkit.consistency.errors import StaleToken
+from labkit.consistency.scripts import Script
+
+MAX_TOKEN = 2**53 - 1
+metadata = MetaData()
+fenced_values = Table(
+    "fenced_values",
+    metadata,
+    Column("key", String(255), primary_key=True),
+    Column("value", String),  # NULL: asked for under a token, never written
+    Column("token", BigInteger, nullable=False),
+)
+
+
+def fenced_update(statement: Update, column: Column[Any], token: int) -> Update:
+    """The UPDATE, for rows whose `column` has seen no newer token than `token`; it also notes the token there.
+
+    When it then changes no row, the row does not exist or the token is stale: look which, and raise `StaleToken`.
+    """
+    return statement.where(column <= _valid(token)).values({column: token})
+
+
+class SqlFencedStore:
+    """Values by key in the table `fenced_values` (make it with `metadata.create_all`). Works on SQLite and PostgreSQL."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def read(self, key: str, *, token: int) -> str | None:
+        """The value (None: never written), for the holder of this token; `StaleToken` when the key has seen a newer one."""
+        return await self._do(key, token)
+
+    async def write(self, key: str, value: str, *, token: int) -> None:
+        """Write under a fencing token; `StaleToken` when the key has seen a newer one."""
+        await self._do(key, token, value=value)
+
+    async def latest(self, key: str) -> tuple[str | None, int] | None:
+        """For an observer without a lock: the value and the newest token seen; None when nobody has asked for the key."""
+        columns = select(fenced_values.c.value, fenced_values.c.token).where(fenced_values.c.key == key)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(columns)).one_or_none()
+        return None if row is None else (row.value, row.token)
+
+    async def _do(self, key: str, token: int, **values: str) -> str | None:
+        """Note the token and set the values, if no newer token was seen; the value of the key afterwards."""
+        row = update(fenced_values).where(fenced_values.c.key == key)
+        guarded = fenced_update(row.values(values) if values else row, fenced_values.c.token, token)
+        guarded = guarded.returning(fenced_values.c.value)
+        async with self._engine.begin() as connection:
+            if found := (await connection.execute(guarded)).one_or_none():
+                return found.value  # type: ignore[no-any-return]  # a nullable String column
+            try:
+                async with connection.begin_nested():
+                    await connection.execute(insert(fenced_values).values(key=key, token=token, **values))
+                    return values.get("value")
+            except IntegrityError:  # the key exists, perhaps only since a moment ago: the guard decides
+                if found := (await connection.execute(guarded)).one_or_none():
+                    return found.value  # type: ignore[no-any-return]
+                seen = await connection.scalar(select(fenced_values.c.token).where(fenced_values.c.key == key))
+                raise StaleToken(key, seen=seen or 0, given=token) from None
+
+
+# KEYS: a hash. ARGV: token and, for a write, the value. Notes the token, and sets the value, unless it has seen a newer one.
+# Returns the newest token seen before, and the value afterwards.
+_DO = Script.of(
+    """
+local seen = tonumber(redis.call('hget', KEYS[1], 'token') or 0)
+if tonumber(ARGV[1]) >= seen then
+  redis.call('hset', KEYS[1], 'token', ARGV[1])
+  if ARGV[2] then redis.call('hset', KEYS[1], 'value', ARGV[2]) end
+end
+return {seen, redis.call('hget', KEYS[1], 'value')}
+"""
+)
+
+
+class RedisFencedStore:
+    """Values by key in Redis, each a hash of `value` and `token` named `prefix` + key."""
+
+    def __init__(self, redis: Redis, *, prefix: str = "fenced:") -> None:
+        self._redis = redis
+        self._prefix = prefix
+
+    async def read(self, key: str, *, token: int) -> str | None:
+        """The value (None: never written), for the holder of this token; `StaleToken` when the key has seen a newer one."""
+        return await self._do(key, token)
+
+    async def write(self, key: str, value: str | int, *, token: int) -> None:
+        """Write under a fencing token; `StaleToken` when the key has seen a newer one."""
+        await self._do(key, token, value)
+
+    async def latest(self, key: str) -> tuple[str | None, int] | None:
+        """For an observer without a lock: the value and the newest token seen; None when nobody has asked for the key."""
+        value, token = await self._redis.hmget(self._prefix + key, ["value", "token"])
+        return None if token is None else (_text(value), int(token))
+
+    async def _do(self, key: str, token: int, *value: str | int) -> str | None:
+        _valid(token)
+        seen, found = await self._redis.eval(_DO.source, 1, self._prefix + key, str(token), *value)
+        if token < int(seen):
+            raise StaleToken(key, seen=int(seen), given=token)
+        return _text(found)
+
+
+def _text(value: bytes | str | None) -> str | None:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _valid(token: int) -> int:
+    if isinstance(token, bool) or not isinstance(token, int):
+        raise TypeError(f"token must be an int, got {token!r}")
+    if not 0 < token <= MAX_TOKEN:  # Lua compares numbers as doubles, which are exact up to there
+        raise ValueError(f"token must be between 1 and {MAX_TOKEN}, got {token!r}")
+    return token
