@@ -81,6 +81,6 @@ def sweep(
 
 
 def watched(items: Sequence[Any], progress: bool) -> Iterator[Any]:
-    """Iterate with a progress bar that shows itself after two seconds, and never where outputs are compared."""
-    quiet = not progress or "LABKIT_QUIET" in os.environ
+    """Iterate with a progress bar that shows itself after two seconds, and never where outputs are compared or stored."""
+    quiet = not progress or "PYTEST_VERSION" in os.environ or "LABKIT_QUIET" in os.environ
     yield from tqdm(items, disable=quiet, delay=2, leave=False, unit="run")

@@ -12,13 +12,12 @@ from redis.asyncio import Redis
 
 from labkit.real.errors import ServerUnavailable
 from labkit.real.servers import valkey
-
-pytest_plugins = ["tests.shop.databases"]
+from tests.shop.databases import database, postgres_server, postgres_url, sqlite_url  # noqa: F401  # fixtures
 
 
 async def eventually(holds: Callable[[], Awaitable[Any]]) -> None:
     """Wait until it comes true."""
-    while not await holds():  # noqa: ASYNC110  # it is made true by another task, or on the server
+    while not await holds():  # it is made true by another task, or on the server
         await asyncio.sleep(0.001)
 
 

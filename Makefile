@@ -1,0 +1,31 @@
+# The same commands without make, as on Windows: py tools/dev.py lab, py tools/dev.py test ...
+# ARGS goes to the tool behind a command: make lab ARGS="--no-browser", make test ARGS="-x"
+PYTHON := $(shell command -v python3 || command -v python)
+DEV = "$(PYTHON)" tools/dev.py
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lab test browser bench notebooks lock
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: ## only set up .venv
+	@$(DEV) setup
+
+lab: ## set up, then open JupyterLab on the first notebook
+	@$(DEV) lab $(ARGS)
+
+test: ## set up, then run everything that must be green
+	@$(DEV) test $(ARGS)
+
+browser: ## run every notebook in a real JupyterLab in headless Chromium
+	@$(DEV) browser $(ARGS)
+
+bench: ## measure, and write data/results; ONLY=sim for one benchmark
+	@$(DEV) bench $(ONLY)
+
+notebooks: ## run notebooks in place and normalise them; ONLY=1_1a for one lesson
+	@$(DEV) notebooks $(ONLY)
+
+lock: ## write requirements.txt anew (needs uv); ARGS=--upgrade for newer versions
+	@$(DEV) lock $(ARGS)

@@ -1,0 +1,89 @@
+"""The commands that README and CONTRIBUTING name exist, and the tool behind them says when something failed."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tools import dev
+from tools.dev import ROOT
+
+TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+PAGES = [page for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md") if page.exists()]
+
+
+def commands(text: str, start: str) -> set[str]:
+    """The words after `start` in the code of a page."""
+    code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, re.S))
+    return set(re.findall(rf"(?<![\w-]){start} ([a-z]+)", code))
+
+
+def test_make_and_the_tool_have_the_same_commands() -> None:
+    assert {"help", *dev.COMMANDS} == TARGETS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_names_only_commands_that_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert commands(text, "make") <= TARGETS
+    assert commands(text, r"(?:py|python3?) tools/dev\.py") <= set(dev.COMMANDS)
+
+
+def test_readme_gives_the_two_commands_with_and_without_make() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert {"lab", "test"} <= commands(text, "make")
+    assert {"lab", "test"} <= commands(text, r"py tools/dev\.py")
+
+
+def test_the_development_container_uses_them() -> None:
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    assert container["postCreateCommand"].removeprefix("make ") in TARGETS
+
+
+def test_a_python_too_old_for_the_course_can_still_read_the_tool() -> None:
+    ast.parse((ROOT / "tools" / "dev.py").read_text(), feature_version=(3, 7))
+
+
+@pytest.mark.parametrize("culprit", ["ruff check", "ruff format", "mypy", "import contracts", "tests", "notebooks"])
+def test_one_failing_stage_fails_the_whole_and_is_named(
+    culprit: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    marks = {
+        "ruff check": "check",
+        "ruff format": "format",
+        "mypy": "mypy",
+        "import contracts": "--no-logo",
+        "tests": "tests",
+        "notebooks": "--nbval",
+    }
+    monkeypatch.setattr(dev, "run", lambda *command: int(marks[culprit] in command))
+    assert dev.test([]) == 1
+    failed = [line for line in capsys.readouterr().out.splitlines() if "FAILED" in line]
+    assert any(culprit in line for line in failed)
+
+
+def test_all_stages_green_is_green(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dev, "run", lambda *command: 0)
+    assert dev.test([]) == 0
+
+
+def test_a_change_of_the_lock_asks_for_a_new_set_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("pyproject.toml", "requirements.txt"):
+        (tmp_path / name).write_text("a")
+    monkeypatch.setattr(dev, "ROOT", tmp_path)
+    before = dev.fingerprint()
+    assert dev.fingerprint() == before
+    (tmp_path / "requirements.txt").write_text("b")
+    assert dev.fingerprint() != before
+
+
+def test_a_folder_that_is_no_environment_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    monkeypatch.setattr(dev, "VENV", tmp_path)
+    with pytest.raises(SystemExit, match="is no virtual environment; move it away"):
+        dev.make_venv("uv")
+    assert (tmp_path / "thesis.txt").exists()

@@ -1,0 +1,66 @@
+"""Who may import whom: `make test` checks the contracts, and here each is proved able to fail on a broken copy."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tools.dev import ROOT
+
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+LINT = "from importlinter.cli import lint_imports_command as main; main()"
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "labkit", tmp_path / "labkit", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def lint(folder: Path) -> tuple[int, str]:
+    command = [sys.executable, "-c", LINT, "--no-logo", "--no-cache"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout
+
+
+def test_the_untouched_copy_is_kept(copy: Path) -> None:
+    code, said = lint(copy)
+    assert code == 0, said
+
+
+@pytest.mark.parametrize(
+    ("package", "imports"),
+    [
+        (source.removeprefix("labkit."), forbidden)
+        for contract in CONTRACTS
+        for source, forbidden in zip(contract["source_modules"], contract["forbidden_modules"], strict=False)
+    ],
+)
+def test_a_forbidden_import_is_noticed(copy: Path, package: str, imports: str) -> None:
+    (copy / "labkit" / package / "stray.py").write_text(f"import {imports}\n")
+    code, said = lint(copy)
+    assert code == 1
+    assert f"labkit.{package}.stray -> {imports}" in said, said
+
+
+def test_a_detour_is_noticed_too(copy: Path) -> None:
+    (copy / "labkit" / "world" / "stray.py").write_text("import labkit.sim\n")
+    (copy / "labkit" / "shop" / "stray.py").write_text("import labkit.world.stray\n")
+    code, said = lint(copy)
+    assert code == 1
+    assert "labkit.shop.stray -> labkit.world.stray" in said, said
+
+
+def test_every_folder_but_the_course_is_under_a_contract() -> None:
+    folders = {f"labkit.{path.parent.name}" for path in (ROOT / "labkit").glob("*/__init__.py")}
+    assert folders - {"labkit.course"} == {module for contract in CONTRACTS for module in contract["source_modules"]}
+
+
+def test_nothing_may_import_the_course() -> None:
+    assert all("labkit.course" in contract["forbidden_modules"] for contract in CONTRACTS)

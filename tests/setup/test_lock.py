@@ -1,0 +1,69 @@
+"""The lock is exact, complete and the same for everyone: pyproject.toml, requirements.txt and environment.yml agree."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tools.dev import ROOT
+
+LINES = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+ASKED = [*PROJECT["dependencies"], *(line for lines in PROJECT["optional-dependencies"].values() for line in lines)]
+
+
+def exact(line: str) -> bool:
+    return re.fullmatch(r"[a-z0-9.-]+(\[[a-z,]+\])?==[0-9][\w.]*( ; .+)?", line) is not None
+
+
+def locked() -> dict[str, list[Requirement]]:
+    found: dict[str, list[Requirement]] = {}
+    for line in LINES:
+        requirement = Requirement(line)
+        found.setdefault(canonicalize_name(requirement.name), []).append(requirement)
+    return found
+
+
+def unmet(asked: str) -> str | None:
+    """Why the lock does not answer what pyproject.toml asks for, or None."""
+    requirement = Requirement(asked)
+    versions = [next(iter(pin.specifier)).version for pin in locked().get(canonicalize_name(requirement.name), [])]
+    if not versions:
+        return f"{requirement.name} is not in the lock"
+    wrong = [version for version in versions if not requirement.specifier.contains(version)]
+    return f"{requirement.name} is locked at {wrong}, which {requirement.specifier} excludes" if wrong else None
+
+
+def test_every_line_is_one_exact_version_with_at_most_a_marker() -> None:
+    assert [line for line in LINES if not exact(line)] == []
+
+
+@pytest.mark.parametrize("line", ["redis", "redis>=8", "-e .", "--index-url x", "redis @ file:///x", "a==1 --hash=sha256:0"])
+def test_anything_else_is_refused(line: str) -> None:
+    assert not exact(line)
+
+
+def test_the_lock_answers_everything_the_project_asks_for() -> None:
+    assert [unmet(asked) for asked in ASKED if unmet(asked)] == []
+
+
+def test_a_missing_package_and_an_excluded_version_are_noticed() -> None:
+    assert unmet("left-pad>=1") == "left-pad is not in the lock"
+    assert "excludes" in (unmet("sqlalchemy>=2.1") or "")
+
+
+def test_redis_has_its_own_types() -> None:
+    assert "types-redis" not in locked()
+
+
+def test_conda_users_get_the_same_lock_and_nothing_else() -> None:
+    environment = yaml.safe_load(Path(ROOT / "environment.yml").read_text())
+    python, pip, packages = environment["dependencies"]
+    assert python.removeprefix("python ").split(",")[0] == PROJECT["requires-python"]
+    assert (pip, packages) == ("pip", {"pip": ["-r requirements.txt", "-e ."]})
