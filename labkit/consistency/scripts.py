@@ -72,18 +72,19 @@ for i = 1, locks do
     return -1 - redis.call('pttl', key)
   end
 end
-local now, fence = redis.call('time'), redis.call('incr', KEYS[#KEYS])
-local clock = now[1] * 1000000 + now[2]
-if fence < clock then
-  fence = clock
-  redis.call('set', KEYS[#KEYS], string.format('%.0f', clock))
+local now = redis.call('time')
+local fence = now[1] .. string.format('%06d', now[2])
+local last = redis.call('set', KEYS[#KEYS], fence, 'GET')
+if last and tonumber(last) >= tonumber(fence) then
+  fence = string.format('%.0f', last + 1)
+  redis.call('set', KEYS[#KEYS], fence)
 end
-local value = ARGV[4] and ARGV[1] or ARGV[1] .. '{FENCED}' .. string.format('%.0f', fence)
+local value = ARGV[4] and ARGV[1] or ARGV[1] .. '{FENCED}' .. fence
 for i = 1, locks do
   if ARGV[2] == '0' then redis.call('set', KEYS[i], value) else redis.call('set', KEYS[i], value, 'PX', ARGV[2]) end
 end
 if otherwise == 'stay' then redis.call('del', 'labkit:waiter:' .. attempt) end
-return fence
+return tonumber(fence)
 """
 )
 

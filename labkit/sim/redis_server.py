@@ -105,6 +105,8 @@ class ServerSocket(AsyncFakeSocket):
             self._connection.answer(self, msg)
 
     async def _async_blocking(self, *args: Any, **options: Any) -> None:
+        if self._hung_up:
+            return
         self._blocked_in = asyncio.current_task()
         await super()._async_blocking(*args, **options)
 

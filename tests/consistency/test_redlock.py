@@ -102,7 +102,7 @@ def test_limit_servers_that_restart_empty_within_the_lease_give_two_holders() ->
 
 def test_a_cancelled_attempt_lets_go_everywhere() -> None:
     async def scenario(world: World, at: float) -> int:
-        task = asyncio.create_task(redlock_of(world).acquire("k", wait=60.0))
+        task = world.node("a").start(lambda: redlock_of(world).acquire("k", wait=60.0))
         await asyncio.sleep(at)
         task.cancel()
         try:
