@@ -26,8 +26,8 @@ CUTS: Mapping[str, tuple[Fault, ...]] = MappingProxyType(
     {
         "nothing": (),
         "west from Redis": (Partition(("west",), ("redis",), at=CUT_FROM, for_=_LENGTH),),
-        "west from Redis and database": (Partition(("west",), ("redis", "database"), at=CUT_FROM, for_=_LENGTH),),
-        "Redis is down": (Crash("redis", at=CUT_FROM, restart_after=_LENGTH),),
+        "west from both": (Partition(("west",), ("redis", "database"), at=CUT_FROM, for_=_LENGTH),),
+        "Redis, down": (Crash("redis", at=CUT_FROM, restart_after=_LENGTH),),
     }
 )
 """What is cut, from second 10 to second 20."""

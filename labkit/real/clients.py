@@ -18,7 +18,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
-from labkit.real.nodes import LIFE, Life, checkpoint
+from labkit.real.lives import LIFE, Life, checkpoint
 
 _GRACE = 0.5
 """A statement's time-out is PostgreSQL's own, which rolls back and says so; the client gives up this much later, in seconds."""

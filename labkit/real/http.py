@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from labkit.real.nodes import checkpoint
+from labkit.real.lives import checkpoint
 from labkit.world import ASGIApp
 
 if TYPE_CHECKING:

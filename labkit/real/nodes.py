@@ -1,174 +1,25 @@
-"""Nodes on one asyncio loop: a pause and a crash that need no co-operation from the code they strike.
+"""A machine of the real world: what runs on it, what its wall clock says, and what a pause, a crash and a restart do to it.
 
-The context variable `LIFE` says on which node code runs; the tasks it starts inherit it. The task factory `Tasks` wraps every
-task's coroutine in `_gated`, which passes each step on, and holds it back while the node is paused or dead:
+All nodes share one asyncio loop. What a node starts runs in its current `Life`; `tasks` holds back the steps of a life that
+is paused, and makes none of a dead one.
 
-* paused: timers and sockets go on, as the kernel's do under a stopped process, and their effects are seen when it is over;
-* dead: no step is ever made again. A coroutine that is thrown away is closed, and closing it runs its finally blocks, which a
-  crash would not have: the tasks of the dead are therefore kept for the life of the process.
-
-Left out: a callback a node has put on the loop itself (`call_later(f)`) and a thread it has started are not held back.
+Left out: a disk of its own. What a node must find again after a restart lies on a server.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import time
-import types
-from collections.abc import Callable, Coroutine, Generator
-from contextvars import Context, ContextVar, copy_context
-from functools import partial
+from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from labkit.real.lives import DAEMON, LIFE, Life
 
 if TYPE_CHECKING:
     from labkit.real.world import RealWorld
 
 T = TypeVar("T")
-LAB = "lab"
-
-
-class Life:
-    """One life of a node, from its start to its crash."""
-
-    def __init__(self, node: str) -> None:
-        self.node = node
-        self.dead = False
-        self.pauses = 0
-        self.tasks: set[asyncio.Task[Any]] = set()
-        self.death: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._held: list[asyncio.Future[None]] = []
-
-    @property
-    def stopped(self) -> bool:
-        """Whether no step may be made now."""
-        return self.dead or self.pauses > 0
-
-    async def resumed(self) -> None:
-        """Wait for the pause to be over. Each task waits on a future of its own: cancelling a task cancels what it waits on."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._held.append(future)
-        await future
-
-    def resume(self) -> None:
-        """End one pause; the last one lets every task go on."""
-        self.pauses -= 1
-        if self.pauses == 0:
-            held, self._held = self._held, []
-            for future in held:
-                if not future.done():
-                    future.set_result(None)
-
-    def die(self) -> None:
-        """Make no step again, and keep what was under way from ever being closed."""
-        self.dead = True
-        for task in self.tasks:
-            _keep_for_ever(task)
-        if not self.death.done():
-            self.death.set_result(None)
-
-
-def _keep_for_ever(task: asyncio.Task[Any]) -> None:
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(task))
-
-
-LIFE: ContextVar[Life | None] = ContextVar("LIFE", default=None)
-DAEMON: ContextVar[bool] = ContextVar("DAEMON", default=False)
-
-
-def here() -> str:
-    """The name of the node this runs on."""
-    life = LIFE.get()
-    return LAB if life is None else life.node
-
-
-def in_background() -> Context:
-    """A fresh context for what the world does by itself: on no node, and not waited for."""
-    context = Context()
-    context.run(DAEMON.set, True)
-    return context
-
-
-async def checkpoint() -> None:
-    """Let nothing leave a node that is paused or dead, though it was struck after its last step began."""
-    life = LIFE.get()
-    if life is not None and life.stopped:
-        await asyncio.sleep(0)
-
-
-@types.coroutine
-def _gated(coroutine: Coroutine[Any, Any, T], life: Life) -> Generator[Any, Any, T]:
-    step: Callable[[], Any] = partial(coroutine.send, None)
-    while True:
-        while life.stopped:
-            try:
-                yield from life.resumed().__await__()
-            except GeneratorExit:
-                raise
-            except BaseException as error:  # a cancellation reaches the code when its node runs again
-                step = partial(coroutine.throw, error)
-        try:
-            awaited = step()
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]  # what the coroutine returned
-        try:
-            yield awaited
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            step = partial(coroutine.throw, error)
-        else:
-            step = partial(coroutine.send, None)  # a task only ever sends None
-
-
-async def _on(coroutine: Coroutine[Any, Any, T], life: Life) -> T:
-    return await _gated(coroutine, life)
-
-
-class Tasks:
-    """Makes the tasks of a run, each of which stops and dies with the node of its context, and knows what became of them."""
-
-    def __init__(self) -> None:
-        self.running: dict[asyncio.Task[Any], Coroutine[Any, Any, Any]] = {}
-        self.daemons: set[asyncio.Task[Any]] = set()
-        self._failed: list[asyncio.Task[Any]] = []
-
-    def __call__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        coroutine: Coroutine[Any, Any, T] | Generator[Any, None, T],
-        context: Context | None = None,
-        **more: Any,
-    ) -> asyncio.Task[T]:
-        assert isinstance(coroutine, Coroutine)  # generators have not been awaitable since Python 3.12
-        context = copy_context() if context is None else context
-        life = context.get(LIFE)
-        task = asyncio.Task(_on(coroutine, life) if life else coroutine, loop=loop, context=context, **more)
-        self.running[task] = coroutine
-        if context.get(DAEMON):
-            self.daemons.add(task)
-        if life is not None:
-            life.tasks.add(task)
-            task.add_done_callback(life.tasks.discard)
-            if life.dead:
-                _keep_for_ever(task)
-        task.add_done_callback(self._over, context=Context())
-        return task
-
-    def _over(self, task: asyncio.Task[Any]) -> None:
-        self.running.pop(task, None)
-        self.daemons.discard(task)
-        if not task.cancelled() and task._log_traceback:
-            self._failed.append(task)
-
-    def failures(self) -> list[asyncio.Task[Any]]:
-        """The tasks that raised what nobody has looked at."""
-        return [task for task in self._failed if task._log_traceback]
-
-    def describe(self, task: asyncio.Task[Any]) -> str:
-        """The task's name, and where its own code waits."""
-        frame = getattr(self.running.get(task), "cr_frame", None)
-        return f"{task.get_name()} (line {frame.f_lineno} of {frame.f_code.co_qualname})" if frame else task.get_name()
 
 
 class RealNode:

@@ -9,7 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 from labkit.real.errors import ScenarioTimeout, ServerUnavailable, TaskFailed, TasksLeftRunning
-from labkit.real.nodes import DAEMON, LIFE, Tasks
+from labkit.real.lives import DAEMON, LIFE
+from labkit.real.tasks import Tasks
 from labkit.real.world import RealWorld
 from labkit.world import Fault, Run, Scenario
 from labkit.world.thread import run_in_thread

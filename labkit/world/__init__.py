@@ -14,11 +14,12 @@ from labkit.world.faults import (
     Slow,
 )
 from labkit.world.history import Event, History, Message, Operation, Outcome, Span, SpanKind
-from labkit.world.protocol import ASGIApp, Node, Pending, Scenario, World
+from labkit.world.protocol import LAB, ASGIApp, Node, Pending, Scenario, World
 from labkit.world.run import CRASHED, Run
 
 __all__ = [
     "CRASHED",
+    "LAB",
     "ASGIApp",
     "Crash",
     "Duplication",

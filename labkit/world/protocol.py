@@ -22,6 +22,8 @@ from labkit.world.history import Event, History, Outcome
 T = TypeVar("T")
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 Scenario = Callable[..., Coroutine[Any, Any, Any]]
+LAB = "lab"
+"""Where the scenario's own body runs: the experimenter's place, which is no node."""
 
 
 class Pending(Protocol):
@@ -62,7 +64,7 @@ class World(Protocol):
         """The wall clock of the node this is called on: seconds since 1970."""
 
     def here(self) -> str:
-        """The name of the node this is called on; "lab" for the scenario's own body."""
+        """The name of the node this is called on; `LAB` ("lab") for the scenario's own body."""
 
     def node(self, name: str) -> Node:
         """The node of this name, made at the first call."""

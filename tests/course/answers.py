@@ -22,7 +22,7 @@ async def shop(world: World, lock_type: Any) -> None:
     async def order(name: str) -> None:
         redis = world.redis()
         lock = lock_type(redis, name)
-        while not await lock.acquire():  # noqa: ASYNC110 - polling, as the sketch does
+        while not await lock.acquire():
             await asyncio.sleep(0.1)
         with world.holding("stock"):
             if await redis.get("stock") == b"1":

@@ -1,1 +1,1 @@
-"""The judges of every lesson, a module a lesson; `labkit.course.judge` finds and loads them."""
+"""The judges of every lesson, a module an exercise; `labkit.course.judge` finds and loads them."""

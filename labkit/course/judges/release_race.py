@@ -11,28 +11,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import inf
 from typing import Any
 
+from hypothesis import strategies as st
 from redis.asyncio import Redis
 from redis.exceptions import LockError
 
 from labkit.check import Invariant
 from labkit.course.figures.timescale import duration
 from labkit.course.judge import judge
-from labkit.sim import Finding, falsify, pauses
-from labkit.world import Run, World
+from labkit.course.judges.worst_first import worst_first
+from labkit.sim import Finding, pauses
+from labkit.world import Fault, Run, Slow, World
 
 SHOPPERS = ("anna", "ben", "carl")
 KEY = "lock:stove"
-LEASE, WORK, POLL = 1.0, 0.4, 0.2  # seconds
-NEVER_GIVES_UP = 60.0  # seconds for an answer: only pauses are tried, so there always is one
+LEASE, WORK, POLL = 1.0, 0.7, 0.3  # seconds
+NEVER_GIVES_UP = 3600.0  # seconds for an answer: nothing is lost, so there always is one
 
 
 async def release_race(world: World, release: Callable[[Redis, str, str], Awaitable[bool]]) -> None:
-    """Each shopper polls for the lock, works for less than half of its lease, and lets go."""
+    """Each shopper polls for the lock, works for most of its lease, and lets go."""
 
     async def shopper() -> None:
         redis, me = world.redis(timeout=NEVER_GIVES_UP), world.here()
@@ -88,7 +90,7 @@ def _turns(run: Run) -> list[_Turn]:
     return sorted((_Turn(**facts) for facts in by.values()), key=lambda turn: turn.until)
 
 
-def _wrong_release(run: Run) -> str | None:
+def _harm(run: Run) -> str | None:
     for event in run.history.of("raised"):
         error = event.data["error"]
         return (
@@ -98,26 +100,23 @@ def _wrong_release(run: Run) -> str | None:
     said = {turn.who: turn.said for turn in turns}
     for event in run.history.of("still locked"):
         return f"{event.node}'s release said {said[event.node]} and the lock was still {event.node}'s: the others wait for it"
-    return _freed(turns) or _untrue(turns)
-
-
-def _freed(turns: list[_Turn]) -> str | None:
     for victim, entrant in combinations(turns, 2):
         both_since = max(victim.granted, entrant.granted)
         if both_since < min(victim.kept, entrant.kept):
-            thief = _culprit(turns, victim, both_since) or "a release"
-            early = duration(victim.until - both_since)
-            return f"{thief} freed the lock that was {victim.who}'s: {entrant.who} got it {early} before {victim.who}'s lease ended"
+            thief = _culprit(turns, victim, both_since) or "a"
+            early = f"{duration(victim.until - both_since)} before {victim.who}'s lease ended"
+            return f"{thief} release freed the lock that was {victim.who}'s: {entrant.who} got it {early}"
+    for turn in turns:
+        if turn.said is False and turn.answered < turn.until and (culprit := _culprit(turns, turn, turn.answered)):
+            early = f"{duration(turn.until - turn.answered)} before {turn.who}'s lease ended"
+            return f"{culprit} release freed the lock that was {turn.who}'s, {early}"
     return None
 
 
-def _untrue(turns: list[_Turn]) -> str | None:
-    for turn in sorted(turns, key=lambda turn: turn.answered):
+def _lie(run: Run) -> str | None:
+    for turn in sorted(_turns(run), key=lambda turn: turn.answered):
         left, late = turn.until - turn.answered, turn.asks - turn.granted - LEASE
         if turn.said is False and left > 0:
-            thief = _culprit(turns, turn, turn.answered)
-            if thief:
-                return f"{thief} freed the lock that was {turn.who}'s, {duration(left)} before {turn.who}'s lease ended"
             return f"{turn.who}'s release said False, and the lock had been {turn.who}'s for another {duration(left)}"
         if turn.said is True and late > 0:
             return f"{turn.who}'s release said True, and {turn.who}'s lease had ended {duration(late)} before it asked"
@@ -128,11 +127,12 @@ def _culprit(turns: list[_Turn], victim: _Turn, before: float) -> str | None:
     """Whose release was under way while the lock was the victim's."""
     for turn in turns:
         if turn.who != victim.who and turn.asks < before and turn.answered > victim.until - LEASE:
-            return f"{turn.who}'s release"
+            return f"{turn.who}'s"
     return None
 
 
-SAFE = Invariant("a release lets go of what is still its owner's, of nothing else, and says which it was", _wrong_release)
+SAFE = Invariant("a release lets go of what is still its owner's, of nothing else, and says which it was", _harm)
+TRUE = replace(SAFE, test=_lie)
 
 
 @judge(
@@ -148,5 +148,18 @@ SAFE = Invariant("a release lets go of what is still its owner's, of nothing els
 )
 def judge_release(answer: Any, budget: int) -> Finding:
     """Search for a run in which the reader's `release(redis, key, owner)` lets go of the wrong lock, or says what is not so."""
-    faults = [pauses(*SHOPPERS, "redis", up_to=2.0)]
-    return falsify(release_race, SAFE, faults=faults, args={"release": answer}, runs=budget, max_steps=10_000)
+    slow: st.SearchStrategy[Fault] = st.builds(
+        Slow,
+        factor=st.integers(1, 6).map(lambda step: 50 * step),
+        src=st.sampled_from(SHOPPERS),
+        dst=st.just("redis"),
+        for_=st.just(1.0),
+        after=st.just("lets go"),
+    )
+    options: dict[str, Any] = {
+        "faults": [pauses(*SHOPPERS, up_to=1.5), slow],
+        "at_most": 1,
+        "args": {"release": answer},
+        "max_steps": 10_000,
+    }
+    return worst_first(release_race, SAFE, TRUE, runs=budget, **options)
