@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from textwrap import indent
 from typing import Any, Literal
 
@@ -38,7 +38,7 @@ class Invariant:
     """
 
     claim: str
-    test: Callable[[Any], bool | str | Verdict | None]
+    test: Callable[[Any], bool | str | Verdict | None] = field(repr=False)
 
     def check(self, subject: Any) -> Verdict:
         """The verdict on one run."""

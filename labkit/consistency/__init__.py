@@ -1,14 +1,40 @@
-"""Data consistency: locks with leases and fencing tokens, the resources they protect, and an inventory."""
+"""Data consistency: locks with leases and fencing tokens, the resources they protect, an inventory, and idempotency keys.
 
-from labkit.consistency.errors import LeaseLost, LockError, LockTimeout, LockUnknown, StaleToken
+Left out of this list: the tables (each is in the module of the class that uses it), and what the modules use of each other.
+"""
+
+from labkit.consistency.errors import (
+    ClaimLost,
+    DatabaseUnavailable,
+    KeyInProgress,
+    KeyReused,
+    LeaseLost,
+    LockError,
+    LockTimeout,
+    LockUnknown,
+    OutOfStock,
+    Refused,
+    StaleToken,
+    UnknownSku,
+)
 from labkit.consistency.fencing import RedisFencedStore, SqlFencedStore, fenced_update
+from labkit.consistency.idempotency import Answer, IdempotencyKeys
+from labkit.consistency.inventory import Inventory, create_inventory, fenced, guarded, row_locked
 from labkit.consistency.lease import Lease
 from labkit.consistency.lock import Lock
 from labkit.consistency.manager import Holder, LockManager
-from labkit.consistency.redlock import RedlockExperiment
+from labkit.consistency.redlock import Majority, RedlockExperiment
+from labkit.consistency.transactions import begin_immediate, reading
 
 __all__ = [
+    "Answer",
+    "ClaimLost",
+    "DatabaseUnavailable",
     "Holder",
+    "IdempotencyKeys",
+    "Inventory",
+    "KeyInProgress",
+    "KeyReused",
     "Lease",
     "LeaseLost",
     "Lock",
@@ -16,9 +42,19 @@ __all__ = [
     "LockManager",
     "LockTimeout",
     "LockUnknown",
+    "Majority",
+    "OutOfStock",
     "RedisFencedStore",
     "RedlockExperiment",
+    "Refused",
     "SqlFencedStore",
     "StaleToken",
+    "UnknownSku",
+    "begin_immediate",
+    "create_inventory",
+    "fenced",
     "fenced_update",
+    "guarded",
+    "reading",
+    "row_locked",
 ]

@@ -1,9 +1,13 @@
-"""What can go wrong with a lock, said as an answer to "did it happen?".
+"""What can go wrong with a lock, a fenced resource, the inventory and an idempotency key: each answers "did it happen?".
 
-`LockTimeout`: definitely not held. `LockUnknown`: the server did not answer, so the lock may be held; it ends by itself.
-`LeaseLost`: it was held and is not any more. `StaleToken`: a resource refused a write, nothing was written.
+- a lock: `LockTimeout`, definitely not held; `LockUnknown`, the server did not answer, so the lock may be held, and ends by
+  itself; `LeaseLost`, it was held and is not any more. All are kinds of redis-py's own `LockError`, so that code written for
+  `redis.asyncio.lock.Lock` catches them;
+- a refusal, nothing was read or written: `StaleToken` of a fenced resource, `UnknownSku` and `OutOfStock` of the inventory;
+- a request with a key: `KeyReused` and `KeyInProgress`, nothing was begun; `ClaimLost`, nothing of it may be committed;
+- the database: `DatabaseUnavailable`, whose `outcome` says which.
 
-The first three are kinds of redis-py's own `LockError`, so that code written for `redis.asyncio.lock.Lock` catches them.
+Left out: mistakes of the caller. Those are `ValueError` and `TypeError`, raised before anything is sent.
 """
 
 from __future__ import annotations
@@ -38,8 +42,53 @@ class LockUnknown(LockError):
 
 
 class StaleToken(Exception):
-    """A fenced resource refused a write: it has `seen` a newer token than the one `given`. Nothing was written."""
+    """A fenced resource refused: it has `seen` a newer token than the one `given`. Nothing was read or written."""
 
     def __init__(self, key: str, *, seen: int, given: int) -> None:
         self.key, self.seen, self.given = key, seen, given
         super().__init__(f"{key!r} has seen token {seen}, so the older token {given} is refused")
+
+
+class Refused(Exception):
+    """The inventory refused a sale: it definitely did not happen."""
+
+
+class UnknownSku(Refused):
+    """There is no such SKU."""
+
+    def __init__(self, sku: str) -> None:
+        self.sku = sku
+        super().__init__(f"no SKU {sku!r}")
+
+
+class OutOfStock(Refused):
+    """Less is there than was wanted. `available` is what a read straight after the refusal saw."""
+
+    def __init__(self, sku: str, wanted: int, available: int) -> None:
+        self.sku, self.wanted, self.available = sku, wanted, available
+        super().__init__(f"{wanted} of {sku!r} wanted, {available} available")
+
+
+class KeyReused(Exception):
+    """The key was used before, for another payload."""
+
+
+class KeyInProgress(Exception):
+    """The first request with this key has not ended; it has `retry_after` seconds left to."""
+
+    def __init__(self, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"a request with this key is in progress; try again within {retry_after:g} seconds")
+
+
+class ClaimLost(Exception):
+    """The claim ran out and another request took the key over; nothing of this one may be committed."""
+
+
+class DatabaseUnavailable(Exception):
+    """The database did not do it, or did not say. `outcome`: "failed" (definitely not committed) or "unknown"."""
+
+    def __init__(self, outcome: Literal["failed", "unknown"], why: str) -> None:
+        self.outcome: Literal["failed", "unknown"] = outcome
+        self.why = why
+        super().__init__(f"{why}; {'nothing was committed' if outcome == 'failed' else 'the commit may have happened or not'}")

@@ -49,7 +49,10 @@ def fenced_update(statement: Update, column: Column[Any], token: int) -> Update:
 
 
 class SqlFencedStore:
-    """Values by key in the table `fenced_values` (make it with `metadata.create_all`). Works on SQLite and PostgreSQL."""
+    """Values by key in the table `fenced_values` (make it with this module's `metadata.create_all`).
+
+    Works on SQLite and PostgreSQL. A number is kept, and read, as its text: the same as `RedisFencedStore` does.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -58,9 +61,9 @@ class SqlFencedStore:
         """The value (None: never written), for the holder of this token; `StaleToken` when the key has seen a newer one."""
         return await self._do(key, token)
 
-    async def write(self, key: str, value: str, *, token: int) -> None:
+    async def write(self, key: str, value: str | int, *, token: int) -> None:
         """Write under a fencing token; `StaleToken` when the key has seen a newer one."""
-        await self._do(key, token, value=value)
+        await self._do(key, token, value=str(value))
 
     async def latest(self, key: str) -> tuple[str | None, int] | None:
         """For an observer without a lock: the value and the newest token seen; None when nobody has asked for the key."""
@@ -68,6 +71,9 @@ class SqlFencedStore:
         async with self._engine.connect() as connection:
             row = (await connection.execute(columns)).one_or_none()
         return None if row is None else (row.value, row.token)
+
+    def __repr__(self) -> str:
+        return f"<SqlFencedStore on {self._engine.dialect.name}>"
 
     async def _do(self, key: str, token: int, **values: str) -> str | None:
         """Note the token and set the values, if no newer token was seen; the value of the key afterwards."""
@@ -83,14 +89,14 @@ class SqlFencedStore:
                     return values.get("value")
             except IntegrityError:  # the key exists, perhaps only since a moment ago: the guard decides
                 if found := (await connection.execute(guarded)).one_or_none():
-                    return found.value  # type: ignore[no-any-return]
+                    return found.value  # type: ignore[no-any-return]  # as above
                 seen = await connection.scalar(select(fenced_values.c.token).where(fenced_values.c.key == key))
                 raise StaleToken(key, seen=seen or 0, given=token) from None
 
 
 # KEYS: a hash. ARGV: token and, for a write, the value. Notes the token, and sets the value, unless it has seen a newer one.
 # Returns the newest token seen before, and the value afterwards.
-_DO = Script.of(
+FENCED = Script.of(
     """
 local seen = tonumber(redis.call('hget', KEYS[1], 'token') or 0)
 if tonumber(ARGV[1]) >= seen then
@@ -124,7 +130,7 @@ class RedisFencedStore:
 
     async def _do(self, key: str, token: int, *value: str | int) -> str | None:
         _valid(token)
-        seen, found = await self._redis.eval(_DO.source, 1, self._prefix + key, str(token), *value)
+        seen, found = await self._redis.eval(FENCED.source, 1, self._prefix + key, str(token), *value)
         if token < int(seen):
             raise StaleToken(key, seen=int(seen), given=token)
         return _text(found)

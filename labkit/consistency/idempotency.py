@@ -19,6 +19,7 @@ Stripe-like idempotency keys in Postgres".
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -41,6 +42,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from labkit.consistency.errors import ClaimLost, KeyInProgress, KeyReused
 from labkit.consistency.transactions import begin_immediate, reading
 
 metadata = MetaData()
@@ -65,25 +67,11 @@ class Answer:
     body: str
 
 
-class KeyReused(Exception):
-    """The key was used before, for another payload."""
-
-
-class KeyInProgress(Exception):
-    """The first request with this key has not ended; it has `retry_after` seconds left to."""
-
-    def __init__(self, retry_after: float) -> None:
-        self.retry_after = retry_after
-        super().__init__(f"a request with this key is in progress; try again within {retry_after:g} seconds")
-
-
-class ClaimLost(Exception):
-    """The claim ran out and another request took the key over; nothing of this one may be committed."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class IdempotencyKeys:
-    """The keys of one database. `clock` gives seconds since 1970; `within` bounds each transaction of its own, in seconds.
+    """The keys of one database, in the table `idempotency_keys` (make it with this module's `metadata.create_all`).
+
+    `clock` gives seconds since 1970; `within` bounds each transaction of its own, in seconds.
 
     `claim_for` must exceed the longest request, or a slow one loses its claim and is refused at its commit.
     """
@@ -92,6 +80,10 @@ class IdempotencyKeys:
     clock: Callable[[], float]
     claim_for: float = 60.0
     within: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.claim_for < math.inf:
+            raise ValueError(f"claim_for must be more than 0 seconds and finite, got {self.claim_for!r}")
 
     async def claim(self, key: str, fingerprint: str, owner: str) -> Answer | None:
         """Claim `key` for `owner` and return None, or return the answer to replay.
@@ -129,9 +121,15 @@ class IdempotencyKeys:
             raise ClaimLost(f"the claim of key {key!r} by {owner!r} has ended")
 
     async def release(self, key: str, owner: str) -> None:
-        """Give the key back unless it was completed. Safe at any time: it waits for a commit still under way and sees it."""
+        """Give the key back unless it was completed. Safe at any time: it waits for a commit still under way and sees it.
+
+        Raises `DatabaseUnavailable`; the claim then ends by itself after `claim_for` seconds.
+        """
         async with begin_immediate(self.engine, within=self.within) as connection:
             await connection.execute(delete(idempotency_keys).where(_pending(key, owner)))
+
+    def __repr__(self) -> str:
+        return f"<IdempotencyKeys, claimed for {self.claim_for:g} s>"
 
     async def _read(self, key: str) -> Row[tuple[str, ...]] | None:
         async with reading(self.engine, within=self.within) as connection:

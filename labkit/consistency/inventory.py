@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from sqlalchemy import BigInteger, CheckConstraint, Column, Integer, MetaData, String, Table, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from labkit.consistency.errors import StaleToken
+from labkit.consistency.errors import OutOfStock, StaleToken, UnknownSku
 from labkit.consistency.fencing import fenced_update
 from labkit.consistency.transactions import begin_immediate, reading
 
@@ -42,26 +42,6 @@ inventory = Table(
     Column("fence", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("stock >= 0", name="stock_not_negative"),
 )
-
-
-class Refused(Exception):
-    """The inventory refused a sale: it definitely did not happen."""
-
-
-class UnknownSku(Refused):
-    """There is no such SKU."""
-
-    def __init__(self, sku: str) -> None:
-        self.sku = sku
-        super().__init__(f"no SKU {sku!r}")
-
-
-class OutOfStock(Refused):
-    """Less is there than was wanted. `available` is what a read straight after the refusal saw."""
-
-    def __init__(self, sku: str, wanted: int, available: int) -> None:
-        self.sku, self.wanted, self.available = sku, wanted, available
-        super().__init__(f"{wanted} of {sku!r} wanted, {available} available")
 
 
 async def guarded(connection: AsyncConnection, sku: str, quantity: int) -> int:

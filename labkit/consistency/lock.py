@@ -171,6 +171,10 @@ class Lock:
         except Unanswered as error:
             raise _of_redis_py(error) from error
 
+    def __repr__(self) -> str:
+        held = getattr(self.local, "token", None) is not None
+        return f"<Lock {self.name!r}, {f'acquired with fence {self.fence}' if held else 'not acquired'}>"
+
     def _token(self, action: str) -> bytes:
         token: bytes | None = getattr(self.local, "token", None)
         if token is None:

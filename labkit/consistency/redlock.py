@@ -50,6 +50,9 @@ class Majority:
         """Let go on every server. True when a majority still had it."""
         return await self._redlock._release(self.key, self.owner) >= self._redlock.quorum
 
+    def __repr__(self) -> str:
+        return f"<Majority for {self.key!r}, held by {self.owner!r}>"
+
 
 class RedlockExperiment:
     """The algorithm of the source, over clients of independent servers. `within`: seconds a server is given to answer."""
@@ -64,6 +67,9 @@ class RedlockExperiment:
         self._lease = lease_seconds(lease)
         self._within = between(within, "within", 0.001, lease)
         self.quorum = len(self._servers) // 2 + 1
+
+    def __repr__(self) -> str:
+        return f"<RedlockExperiment on {len(self._servers)} servers, lease {self._lease:g} s>"
 
     async def acquire(self, key: str, *, wait: float = 0.0) -> Majority | None:
         """Try, and again after a random delay, for `wait` seconds; None when no majority was had."""

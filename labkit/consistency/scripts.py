@@ -11,9 +11,9 @@ Keys, for a lock named K:
 
 Guarantees: a fencing token is minted in the step that grants the lock, greater than all before it: one more than the last,
 or the server's clock in microseconds if that is more. So a server that lost its data does not start over, and a resource that
-has seen its tokens does not refuse everybody from then on. A release with waiters
-does not free the lock but reserves it for the first of them who lives; a reservation that is not taken lapses. Several
-keys are granted all at once or not at all; who waits for several reserves them in the order given, as ordered locking does.
+has seen its tokens does not refuse everybody from then on. A release with waiters does not free the lock but reserves it for
+the first of them who lives; a reservation that is not taken lapses. Several keys are granted all at once or not at all; who
+waits for several reserves them in the order given, as ordered locking does.
 
 Leaves out: order after a lease has *expired* (who looks first has it; the queue stays). Redis Cluster: a script there may
 touch one hash slot only, and `labkit:fence` is in another than K. A server that loses data (a fail-over to an asynchronous
@@ -49,6 +49,7 @@ class Script:
 
     @classmethod
     def of(cls, source: str) -> Script:
+        """The script with this source."""
         return cls(source, hashlib.sha1(source.encode()).hexdigest())
 
 

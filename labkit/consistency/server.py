@@ -7,6 +7,8 @@ That is why commands go over a connection of the client's pool and not through t
 command whose answer is lost, and a release that is done twice looks like a lost lease. (It also costs a fifth of the time
 of a round trip. What is given up: whatever wraps the client's `execute_command`, such as a tracer, does not see these.)
 
+Left out: Redis Cluster and Sentinel, whose clients choose a connection by key.
+
 A waiter blocks in BLPOP and so occupies a connection while it waits: a pool must have room for all its waiters and one more.
 """
 

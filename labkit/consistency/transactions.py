@@ -26,25 +26,17 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Literal
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from labkit.consistency.errors import DatabaseUnavailable
+
 # SQLSTATE classes that speak of the server or of other transactions, not of this statement: connection, rollback (deadlock,
 # serialization), resources, lock not available, operator intervention (time-out, shutdown); and two time-outs of class 25.
 _TEMPORARY = ("08", "40", "53", "55", "57", "25P03", "25P04")
-
-
-class DatabaseUnavailable(Exception):
-    """The database did not do it, or did not say. `outcome`: "failed" (definitely not committed) or "unknown"."""
-
-    def __init__(self, outcome: Literal["failed", "unknown"], why: str) -> None:
-        self.outcome: Literal["failed", "unknown"] = outcome
-        self.why = why
-        super().__init__(f"{why}; {'nothing was committed' if outcome == 'failed' else 'the commit may have happened or not'}")
 
 
 @asynccontextmanager

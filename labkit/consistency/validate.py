@@ -1,4 +1,7 @@
-"""Checks of what a caller passes to a lock: each error names the field, the value and what is allowed."""
+"""Checks of what a caller passes to a lock: each error names the field, the value and what is allowed.
+
+Left out: fencing tokens and quantities, which the modules that take them check.
+"""
 
 from __future__ import annotations
 

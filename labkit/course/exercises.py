@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from IPython.display import display
@@ -21,10 +21,10 @@ from labkit.course import progress
 from labkit.course.figures import Figure, spacetime
 from labkit.course.judge import ExerciseError, Finding, Judge, find
 from labkit.course.patience import Endless, patiently
-from labkit.course.reader import describe, root, unwritten, where, where_used
+from labkit.course.reader import describe, explained, root, unwritten, where, where_used
 from labkit.course.shown import Shown, without_addresses
 from labkit.sim import SimulationError
-from labkit.world import Run
+from labkit.world import LAB, Run
 
 Status = Literal["passed", "failed", "error", "undecided", "not attempted"]
 PATIENCE = 20.0  # real seconds that plain code may take at the judge's own budget
@@ -123,19 +123,27 @@ def _judged(judge: Judge, answer: Any, budget: int) -> Result:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a reader's code raises is an answer, SystemExit too
-        return _raised(judge.id, error, answer)
+        result = _raised(judge.id, error, answer)
+    else:
+        result = _found(judge.id, found, answer)
+    if not printed.getvalue():
+        return result
+    held_back = f"What it printed meanwhile was held back{'; replay() shows it' if result.run else ''}."
+    return replace(result, text=_lines(result.text, held_back))
+
+
+def _found(id: str, found: Verdict | Finding, answer: Any) -> Result:
     verdict, run = (found, None) if isinstance(found, Verdict) else (found.verdict, found.run)
     if run is not None and run.error is not None:
-        return _raised(judge.id, run.error, answer, found)
+        return _raised(id, run.error, answer, found)
     if verdict.status == "holds":
-        return Result(judge.id, "passed", _lines(f"{judge.id} passed: {verdict.claim}.", _searched(found)), verdict)
+        return Result(id, "passed", _lines(f"{id} passed: {verdict.claim}.", _searched(found)), verdict)
     if verdict.status == "unknown":
-        text = _lines(f"{judge.id} is not decided: {verdict.claim}.", verdict.evidence, "A larger budget= may decide it.")
-        return Result(judge.id, "undecided", text, verdict)
-    held_back = "What it printed meanwhile was held back; replay() shows it." if printed.getvalue() and run else ""
+        text = _lines(f"{id} is not decided: {verdict.claim}.", verdict.evidence, "A larger budget= may decide it.")
+        return Result(id, "undecided", text, verdict)
     broke = f"What broke: {verdict.evidence}." if verdict.evidence else ""
-    text = _lines(f"{judge.id} failed: {verdict.claim}.", broke, *_evidence(found), held_back)
-    return Result(judge.id, "failed", text, verdict, run, _again(found))
+    text = _lines(f"{id} failed: {verdict.claim}.", broke, *_evidence(found))
+    return Result(id, "failed", text, verdict, run, _again(found))
 
 
 def _raised(id: str, raised: BaseException, answer: Any, found: Verdict | Finding | None = None) -> Result:
@@ -154,6 +162,7 @@ def _raised(id: str, raised: BaseException, answer: Any, found: Verdict | Findin
         text = _lines(
             f"{id} stopped: your answer could not be used as the exercise asks.", describe(error), used and f"    {used}"
         )
+    text = _lines(text, *explained(error))
     if found is None or isinstance(found, Verdict):
         return Result(id, "error", text)
     return Result(id, "error", _lines(text, *_evidence(found)), found.verdict, found.run, _again(found))
@@ -166,16 +175,15 @@ def _searched(found: Verdict | Finding) -> str:
 
 
 def _tried(found: Finding) -> str:
-    schedules = f"{found.runs} schedule{'s' if found.runs != 1 else ''}"
-    return f"{schedules}, {found.plans} fault plan{'s' if found.plans != 1 else ''}"
+    faults = f"{found.plans} fault plans" if found.plans > 1 else "without faults"
+    return f"{found.runs} schedule{'s' if found.runs != 1 else ''}, {faults}"
 
 
 def _evidence(found: Verdict | Finding) -> list[str]:
     if isinstance(found, Verdict) or found.run is None:
         return []
-    run = found.run
     how = f"Found among {_tried(found)}; the smallest run that fails:"
-    return [how, f"    {without_addresses(run.call())}", "replay() on this result runs it again."]
+    return [how, f"    {found.run.call()}", "replay() on this result runs it again."]
 
 
 def _again(found: Verdict | Finding) -> Callable[[], Run] | None:
@@ -186,7 +194,7 @@ def _nodes(run: Run) -> list[str]:
     history = run.history
     names = [event.node for event in history.events] + [span.node for span in history.spans]
     names += [name for message in history.messages for name in (message.src, message.dst)]
-    return [name for name in dict.fromkeys(names) if name != "lab"]
+    return [name for name in dict.fromkeys(names) if name != LAB]
 
 
 def _lines(*lines: str | None) -> str:

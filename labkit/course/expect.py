@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from labkit.course.shown import without_addresses
+from labkit.course.reader import describe
 
 
 @dataclass
@@ -33,13 +33,8 @@ def expect_error(*types: type[BaseException]) -> Iterator[Caught]:
         yield caught
     except types as error:
         caught.error = error
-        print(_told(error))
+        print(describe(error))
     except Exception as error:
-        raise AssertionError(f"expected {wanted}, got {_told(error)}") from error
+        raise AssertionError(f"expected {wanted}, got {describe(error)}") from error
     else:
         raise AssertionError(f"expected {wanted}, and no error came")
-
-
-def _told(error: BaseException) -> str:
-    text = without_addresses(str(error)).strip()
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

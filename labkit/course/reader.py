@@ -9,6 +9,7 @@ import dis
 import functools
 import inspect
 import linecache
+import re
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ import labkit
 from labkit.course.shown import without_addresses
 from labkit.sim import SimulationError
 
-_SETTING_UP = set(["CACHE", "COPY_FREE_VARS", "MAKE_CELL", "NOP", "POP_TOP", "PUSH_NULL", "RESUME", "RETURN_GENERATOR"])
+_SETTING_UP = {"CACHE", "COPY_FREE_VARS", "MAKE_CELL", "NOP", "POP_TOP", "PUSH_NULL", "RESUME", "RETURN_GENERATOR"}
 
 
 def unwritten(answer: Any) -> list[str]:
@@ -79,16 +80,28 @@ def where(error: BaseException, answer: Any) -> str | None:
         pair for pair in reversed(frames) if not _is_library(pair[0].f_code.co_filename)
     ]:
         text = linecache.getline(frame.f_code.co_filename, line).strip()
-        return f"line {line}, in {_name(frame.f_code)}:  {text}".rstrip(": ")
+        return f"line {line}, in {_name(frame.f_code)}" + (f":  {text}" if text else "")
     return None
 
 
 def where_used(error: BaseException) -> str | None:
-    """The innermost line of a judge that the exception passed through, as the exercise's own use of the answer."""
+    """The innermost line of a judge that the exception passed through, as the exercise's own use of the answer.
+
+    None when the judge itself raised: its message says it all.
+    """
     for frame, line in reversed(list(_frames(error.__traceback__))):
         if frame.f_globals.get("__name__", "").startswith("labkit.course.judges."):
-            return f"the exercise does:  {linecache.getline(frame.f_code.co_filename, line).strip()}"
+            text = linecache.getline(frame.f_code.co_filename, line).strip()
+            return None if text.startswith("raise ") else f"the exercise does:  {text}"
     return None
+
+
+def explained(error: BaseException) -> list[str]:
+    """What the message of an exception does not say: a judge's notes on it, and what a foreign event loop means here."""
+    notes = [*getattr(error, "__notes__", ())]
+    if isinstance(error, RuntimeError) and re.search(r"different (event )?loop", str(error)):
+        notes.append("The clients are separate machines: they share no Python object.")
+    return notes
 
 
 def _frames(traceback: TracebackType | None) -> Iterator[tuple[FrameType, int]]:

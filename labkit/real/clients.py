@@ -3,6 +3,8 @@
 A connection of a node that dies is closed, as the kernel closes those of a dead process: PostgreSQL then rolls its
 transaction back. What a node is about to send when it is paused or dies stays with it (`checkpoint`). Clients do not retry:
 redis-py's default of several silent retries would execute a command again whose answer was late.
+
+Left out: the connections of `blocking_redis`, which stop the whole loop and so belong to no node.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What can be wrong with a server, and with a run."""
+"""What can be wrong with a server, and with a run. `TasksLeftRunning` and `TaskFailed` mean what they mean in `labkit.sim`."""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 The child writes its process id into its directory *before* it becomes the server, so that the watchdog of `scratch` knows of
 it from the first moment. It runs in a session of its own: a Ctrl-C in the terminal reaches the notebook and not the server.
 A pause is SIGSTOP to the process and to all its children (PostgreSQL answers each client from a child).
+
+Left out: Windows, which has neither these signals nor a shell to write the id; and a server that crashes by itself.
 """
 
 from __future__ import annotations

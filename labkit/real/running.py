@@ -1,4 +1,7 @@
-"""Run a scenario once on real servers."""
+"""Run a scenario once on real servers.
+
+Left out: repeating a run. The machine decides the interleaving; a scenario that must repeat to the byte runs in `labkit.sim`.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +93,7 @@ async def _execute(
         if left := _waiting(tasks, world):
             names = "; ".join(map(tasks.describe, left))
             raise TasksLeftRunning(f"the scenario returned while these were still running: {names}")
-        world.check_faults()
+        world.faults.check_all_struck()
     finally:
         world.finish()
         await _cancel_the_rest(tasks, world)

@@ -18,7 +18,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from labkit.real.errors import ServerUnavailable
 from labkit.real.process import ServerProcess
@@ -86,21 +86,19 @@ class Postgres(ServerProcess):
             ctypes.CDLL(None).shmctl(int(line.split()[1]), 0, None)  # 0 is IPC_RMID
 
 
-@contextmanager
-def valkey() -> Iterator[str]:
+def valkey() -> AbstractContextManager[str]:
     """The URL of a Valkey server of our own for as long as the block runs."""
-    server = Valkey()
-    try:
-        server.start()
-        yield server.url
-    finally:
-        server.stop()
+    return _served_by(Valkey)
+
+
+def postgres() -> AbstractContextManager[str]:
+    """The URL, for SQLAlchemy and asyncpg, of a PostgreSQL server of our own for as long as the block runs."""
+    return _served_by(Postgres)
 
 
 @contextmanager
-def postgres() -> Iterator[str]:
-    """The URL, for SQLAlchemy and asyncpg, of a PostgreSQL server of our own for as long as the block runs."""
-    server = Postgres()
+def _served_by(kind: type[Valkey] | type[Postgres]) -> Iterator[str]:
+    server = kind()
     try:
         server.start()
         yield server.url

@@ -24,8 +24,8 @@ from typing import Literal, Protocol
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from labkit.consistency.errors import LeaseLost, LockError, LockTimeout
-from labkit.consistency.inventory import UnknownSku, fenced, guarded, inventory, summed, take_all
+from labkit.consistency.errors import LeaseLost, LockError, LockTimeout, UnknownSku
+from labkit.consistency.inventory import fenced, guarded, inventory, summed, take_all
 from labkit.consistency.transactions import begin_immediate, reading
 from labkit.shop.models import Order, OrderLine, OrderRequest, ProductView
 from labkit.shop.tables import order_lines, orders, products
@@ -68,7 +68,7 @@ class _NoLease:
         return math.inf
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OrderDesk:
     """Takes orders against one database, with `within` seconds for each transaction; `clock` gives seconds since 1970.
 
@@ -79,6 +79,13 @@ class OrderDesk:
     clock: Callable[[], float]
     locks: Locks | None = None
     within: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.within < math.inf:
+            raise ValueError(f"within must be more than 0 seconds and finite, got {self.within!r}")
+
+    def __repr__(self) -> str:
+        return f"<OrderDesk, {'the database alone' if self.locks is None else 'with locks'}, within {self.within:g} s>"
 
     async def place(self, order_id: str, request: OrderRequest, also: InTheSameTransaction | None = None) -> Order:
         """Sell the cart as order `order_id`; `also` runs in the same transaction, before its commit.
@@ -101,7 +108,7 @@ class OrderDesk:
             raise LockUnavailable("unknown" if committing else "failed", _reason(error)) from error
 
     async def order(self, order_id: str) -> Order | None:
-        """The order of this id, as it was placed."""
+        """The order of this id, as it was placed; None when there is none. Raises `DatabaseUnavailable`."""
         async with reading(self.engine, within=self.within) as connection:
             head = (await connection.execute(select(orders).where(orders.c.id == order_id))).one_or_none()
             if head is None:
@@ -113,7 +120,7 @@ class OrderDesk:
         return _order(order_id, head.customer, head.created_at, rows)
 
     async def product(self, sku: str) -> ProductView | None:
-        """The product with its stock at this moment."""
+        """The product with its stock at this moment; None when there is none. Raises `DatabaseUnavailable`."""
         found = select(products, inventory.c.stock).join(inventory, inventory.c.sku == products.c.sku)
         async with reading(self.engine, within=self.within) as connection:
             row = (await connection.execute(found.where(products.c.sku == sku))).one_or_none()

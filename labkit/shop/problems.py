@@ -23,10 +23,16 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from labkit.consistency.errors import StaleToken
-from labkit.consistency.idempotency import Answer, ClaimLost, KeyInProgress, KeyReused
-from labkit.consistency.inventory import OutOfStock, UnknownSku
-from labkit.consistency.transactions import DatabaseUnavailable
+from labkit.consistency.errors import (
+    ClaimLost,
+    DatabaseUnavailable,
+    KeyInProgress,
+    KeyReused,
+    OutOfStock,
+    StaleToken,
+    UnknownSku,
+)
+from labkit.consistency.idempotency import Answer
 from labkit.shop.orders import LockUnavailable
 
 PROBLEM_JSON = "application/problem+json"

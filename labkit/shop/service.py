@@ -23,9 +23,9 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Header, Path, Response
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from labkit.consistency.errors import DatabaseUnavailable, OutOfStock, UnknownSku
 from labkit.consistency.idempotency import Answer, IdempotencyKeys
-from labkit.consistency.inventory import OutOfStock, UnknownSku
-from labkit.consistency.transactions import DatabaseUnavailable, begin_immediate
+from labkit.consistency.transactions import begin_immediate
 from labkit.shop.models import Order, OrderRequest, Problem, ProductView, Sku
 from labkit.shop.orders import Locks, OrderDesk
 from labkit.shop.problems import PROBLEM_JSON, NotFound, install, problem_of, to_response
@@ -61,9 +61,6 @@ def create_app(
     `clock` gives seconds since 1970; `ids("order-")` gives a fresh id with that prefix. Seconds: `within` for a transaction,
     `claim_for` for a whole order with an Idempotency-Key, the wait for the lock included.
     """
-    for name, seconds in (("within", within), ("claim_for", claim_for)):
-        if not 0 < seconds < float("inf"):
-            raise ValueError(f"{name} must be more than 0 seconds and finite, got {seconds!r}")
     app = FastAPI(title="Orders", description="Sells the catalogue, never more than there is.", version="1")
     desk = OrderDesk(engine, clock, locks, within)
     keys = IdempotencyKeys(engine, clock, claim_for=claim_for, within=within)

@@ -1,7 +1,7 @@
 """The shop's tables: products, orders and their lines. Stock and idempotency keys are `labkit.consistency`'s.
 
 Money is integer cents, ids are strings, times are seconds since 1970 (UTC). An order has one line per SKU: the primary key
-says so.
+says so. Left out: migrations; a table that is there is taken as it is.
 """
 
 from __future__ import annotations

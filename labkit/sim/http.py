@@ -28,6 +28,7 @@ class SimTransport(httpx.AsyncBaseTransport):
         self._services = services
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request to the callee's node, and wait for the answer as long as the client wants to."""
         world, host = self._world, request.url.host
         app = self._services.get(host)
         if app is None:

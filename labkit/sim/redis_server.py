@@ -78,8 +78,9 @@ class SimRedisServer:
         """What an asynchronous replica would hold now."""
         return {number: copy.deepcopy(database._dict) for number, database in self.fake.dbs.items()}
 
-    def fail_over(self, replica: dict[int, dict[bytes, Any]]) -> None:
-        """The replica takes over under the same name: every connection breaks, and what it had not received is gone."""
+    def fail_over(self, replica: dict[int, dict[bytes, Any]], lag: float) -> None:
+        """The replica takes over under the same name: every connection breaks, and the writes of the last `lag` s are gone."""
+        self._world.node(self.node).context().run(self._world.record, "replica takes over", lacks=f"the last {1000 * lag:g} ms")
         scripts = self.fake.script_cache
         connections, self.connections = self.connections, []
         for connection in connections:

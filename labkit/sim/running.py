@@ -1,4 +1,10 @@
-"""Run a scenario once in the simulated world."""
+"""Run a scenario once in the simulated world.
+
+Guarantees: a run ends (by steps, by virtual seconds, or because a step never awaits), and nothing that a task did goes unsaid:
+an exception nobody looked at and a task left running are errors of the run. Nothing of it is left afterwards, no thread either.
+
+Left out: runs in several threads at once. The collector is off during a run, but for the whole process: use processes.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +21,7 @@ from labkit.sim.choices import Choices, Latency
 from labkit.sim.errors import BudgetExceeded, Deadlock, Stuck, TaskFailed, TasksLeftRunning
 from labkit.sim.places import DAEMON, HERE
 from labkit.sim.world import SimWorld, describe
-from labkit.world import Fault, Run, Scenario
+from labkit.world import Fault, FaultError, Run, Scenario
 from labkit.world.thread import run_in_thread
 
 T = TypeVar("T")
@@ -41,10 +47,11 @@ def run(
     (choice point, alternative) pairs at which it departs from that. A run ends when the scenario returns; it may take
     `max_steps` steps of tasks and `max_seconds` seconds of virtual time.
 
-    Raises what the scenario raises; `Deadlock`, `BudgetExceeded`, `Stuck`, `TasksLeftRunning` or `TaskFailed` when the run
-    cannot go on or leaves something undone.
+    Raises what the scenario raises; `FaultError` for a fault that names a node or an event which the run never had;
+    `Deadlock`, `BudgetExceeded`, `Stuck`, `TasksLeftRunning` or `TaskFailed` when the run cannot go on or leaves something
+    undone.
     """
-    made = in_worker(lambda: execute(scenario, seed, faults, deviations, args, latency, max_steps, max_seconds))
+    made = in_worker(lambda: execute(scenario, seed, faults, deviations, args, latency, max_steps, max_seconds, strict=True))
     if made.error is not None:
         raise made.error
     return made
@@ -59,8 +66,14 @@ def execute(
     latency: Latency = USUAL,
     max_steps: int = 200_000,
     max_seconds: float = 86_400.0,
+    *,
+    strict: bool = False,
 ) -> Run:
-    """Like `run`, but in the current thread, and what the scenario raises is kept in the run's `error`."""
+    """Like `run`, but in the current thread, and what the scenario raises is kept in the run's `error`.
+
+    Only when it is `strict` does it complain of a fault that names a node or an event which the run never had: in a search,
+    a plan may well wait for what does not happen on every schedule.
+    """
     world = SimWorld(seed, faults, Choices(seed, deviations), latency, max_steps=max_steps, max_seconds=max_seconds)
     result, error = None, None
     collecting = gc.isenabled()
@@ -73,6 +86,8 @@ def execute(
         with world.loop:
             try:
                 result = _drive(world, scenario, dict(args or {}))
+                if strict and (wrong := world.faults.misnamed()):
+                    raise FaultError(wrong)
             except Exception as raised:
                 error = raised
             finally:

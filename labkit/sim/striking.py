@@ -44,6 +44,21 @@ class Striking:
             else:
                 contextvars.Context().run(self._strike, fault)
 
+    def misnamed(self) -> str | None:
+        """What is wrong with the first fault that names a node or an event of which this run knew nothing; None: nothing."""
+        world = self._world
+        kinds = [event.kind for event in world.history.events]
+        for fault in self._faults:
+            named = [getattr(fault, field, None) for field in ("node", "src", "dst")]
+            named += [*getattr(fault, "one", ()), *(getattr(fault, "other", None) or ())]
+            for name in named:
+                if name is not None and name not in world.asked_for:
+                    return f"{fault!r} struck nobody: there is no node {name!r}; there were {_listed(world.asked_for)}"
+            if fault.after is not None and kinds.count(fault.after) < fault.nth:
+                seen = f"{kinds.count(fault.after)} of them" if fault.after in kinds else _listed(set(kinds))
+                return f"{fault!r} never struck: it waits for {fault.nth} of event {fault.after!r}; there were {seen}"
+        return None
+
     def _at(self, when: float, strike: Callable[[Any], None], fault: Fault) -> None:
         if when <= 0:
             strike(fault)
@@ -56,12 +71,16 @@ class Striking:
     def _strike(self, fault: Fault) -> None:
         world = self._world
         if isinstance(fault, Pause):
-            world.node(fault.node).freeze(fault.for_)
+            world.victim(fault.node).freeze(fault.for_)
         elif isinstance(fault, Crash):
-            world.node(fault.node).crash(fault.restart_after)
+            world.victim(fault.node).crash(fault.restart_after)
         elif isinstance(fault, Skew):
-            world.node(fault.node).skew(fault.by, fault.rate)
+            world.victim(fault.node).skew(fault.by, fault.rate)
         elif isinstance(fault, Failover):
-            world.redis_server(fault.node).fail_over(self._replicas.pop(id(fault)))
+            world.redis_server(fault.node).fail_over(self._replicas.pop(id(fault)), fault.lag)
         else:
             world.network.add(fault)
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

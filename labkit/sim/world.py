@@ -57,6 +57,7 @@ class SimWorld(WorldBase):
         self.failures: list[BaseException] = []
         self.faults = Striking(self, faults)
         self._nodes: dict[str, SimNode] = {}
+        self.asked_for: set[str] = set()
         self._redis: dict[str, SimRedisServer] = {}
         self._clients: dict[tuple[Place | None, str, float], redis.asyncio.Redis] = {}
         self._sql: dict[str, sim_sql.SimSqlServer] = {}
@@ -85,6 +86,11 @@ class SimWorld(WorldBase):
 
     def node(self, name: str) -> SimNode:
         """The node of this name, made at the first call."""
+        self.asked_for.add(name)
+        return self.victim(name)
+
+    def victim(self, name: str) -> SimNode:
+        """The node of this name for a fault to strike, which may be before the scenario asks for it."""
         found = self._nodes.get(name)
         if found is None:
             if not name or name == LAB:

@@ -1,4 +1,4 @@
-"""What both worlds do alike: write the history, tell what became of a call, hand out ids, wait for tasks.
+"""What both worlds do alike: write the history, hand out ids, wait for tasks.
 
 `labkit.sim` and `labkit.real` inherit `WorldBase` and add what differs: the clock, the nodes, the network, the servers.
 A call that ends by a time-out, a cancellation or a broken connection is *unknown*: it may have happened, or may yet happen,
@@ -18,39 +18,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-from redis import exceptions as redis_errors
-from sqlalchemy.exc import DBAPIError
-
 from labkit.world.faults import Fault
 from labkit.world.history import Event, History, Operation, Outcome, Span
+from labkit.world.outcome import outcome_of
 from labkit.world.run import CRASHED
-
-_NEVER_SENT = (
-    ConnectionRefusedError,
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    redis_errors.BusyLoadingError,
-)
-_NO_ANSWER = (TimeoutError, asyncio.CancelledError, ConnectionError, httpx.TransportError, redis_errors.TimeoutError)
-
-
-def outcome_of(error: BaseException) -> Outcome:
-    """Did it happen? `failed`: definitely not. `unknown`: no answer came.
-
-    An error with an attribute `outcome` of its own says so itself.
-    """
-    own = getattr(error, "outcome", None)
-    if own == "failed" or own == "unknown":
-        return "failed" if own == "failed" else "unknown"
-    if isinstance(error, _NEVER_SENT) or isinstance(error.__cause__ or error.__context__, ConnectionRefusedError):
-        return "failed"
-    if isinstance(error, (*_NO_ANSWER, redis_errors.ConnectionError)):
-        return "unknown"
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return "unknown"
-    return "failed"
 
 
 @dataclass(eq=False)

@@ -2,15 +2,37 @@
 
 Every fault strikes at a time (`at`, seconds since the run began) or when a node records an event (`after`, the event's
 kind; `nth` of them). A fault is a value: the list of a run's faults, with its seed, repeats the run.
+
+Left out: damage to what is stored or sent (a flipped bit, a torn write), and nodes that lie.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from math import inf, isfinite
+from typing import Any
 
 
 class FaultError(ValueError):
     """A fault that makes no sense: names the field, its value, and what is allowed."""
+
+
+_SECONDS: tuple[str, Callable[[Any], bool]] = "at least 0 seconds", lambda value: value >= 0
+_NODES: tuple[str, Callable[[Any], bool]] = "a tuple of names", lambda value: isinstance(value, tuple) and len(value) > 0
+_ALLOWED: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "for_": _SECONDS,
+    "restart_after": _SECONDS,
+    "lag": _SECONDS,
+    "node": ("a name", bool),
+    "one": _NODES,
+    "other": _NODES,
+    "by": ("a finite number of seconds", isfinite),
+    "rate": ("more than 0 and finite", lambda value: 0 < value < inf),
+    "factor": ("more than 0 and finite", lambda value: 0 < value < inf),
+    "probability": ("from 0 to 1", lambda value: 0 <= value <= 1),
+}
+"""What each field of a fault may be, in words and as a test."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,14 +45,14 @@ class _When:
         name = type(self).__name__
         if (self.at is None) == (self.after is None):
             raise FaultError(f"{name}: give either at=seconds or after='event kind', got at={self.at!r}, after={self.after!r}")
-        if self.at is not None and not 0 <= self.at < float("inf"):
+        if self.at is not None and not 0 <= self.at < inf:
             raise FaultError(f"{name}.at must be at least 0 seconds, got {self.at!r}")
         if self.nth < 1:
             raise FaultError(f"{name}.nth must be at least 1, got {self.nth!r}")
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.name in ("for_", "restart_after", "lag") and value is not None and not value >= 0:
-                raise FaultError(f"{name}.{item.name} must be at least 0 seconds, got {value!r}")
+            if value is not None and item.name in _ALLOWED and not _ALLOWED[item.name][1](value):
+                raise FaultError(f"{name}.{item.name} must be {_ALLOWED[item.name][0]}, got {value!r}")
 
     def __repr__(self) -> str:
         given = [(f.name, getattr(self, f.name)) for f in fields(self) if getattr(self, f.name) != f.default]
@@ -69,7 +91,7 @@ class Partition(_When):
 
     one: tuple[str, ...]
     other: tuple[str, ...] | None = None
-    for_: float = float("inf")
+    for_: float = inf
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,7 +101,7 @@ class Loss(_When):
     probability: float
     src: str | None = None
     dst: str | None = None
-    for_: float = float("inf")
+    for_: float = inf
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,7 +111,7 @@ class Duplication(_When):
     probability: float
     src: str | None = None
     dst: str | None = None
-    for_: float = float("inf")
+    for_: float = inf
 
 
 @dataclass(frozen=True, repr=False)
@@ -111,7 +133,7 @@ class Slow(_When):
     factor: float
     src: str | None = None
     dst: str | None = None
-    for_: float = float("inf")
+    for_: float = inf
 
 
 @dataclass(frozen=True, repr=False)

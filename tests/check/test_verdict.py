@@ -17,6 +17,10 @@ def test_a_sentence_of_evidence_stands_in_brackets_and_lines_of_it_below() -> No
     assert repr(Verdict("broken", "sums agree", "3 sold\n4 paid")) == "BROKEN: sums agree\n  3 sold\n  4 paid"
 
 
+def test_an_invariant_prints_its_claim_and_no_address() -> None:
+    assert repr(Invariant("sums agree", lambda run: True)) == "Invariant(claim='sums agree')"
+
+
 def test_an_invariant_takes_true_or_nothing_as_holding() -> None:
     assert Invariant("sums agree", lambda run: True).check(None)
     assert Invariant("sums agree", lambda run: None).check(None)

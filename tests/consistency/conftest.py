@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio import Redis
 
-from labkit.real.errors import ServerUnavailable
-from labkit.real.servers import valkey
-from tests.shop.databases import database, postgres_server, postgres_url, sqlite_url  # noqa: F401  # fixtures
+from tests.shop.databases import database, postgres_server, postgres_url, sqlite_url, valkey_url  # noqa: F401  # fixtures
 
 
 async def eventually(holds: Callable[[], Awaitable[Any]]) -> None:
@@ -48,17 +46,8 @@ class Server:
         asyncio.run(act())
 
 
-@pytest.fixture(scope="session")
-def valkey_url() -> Iterator[str]:
-    try:
-        with valkey() as url:
-            yield url
-    except ServerUnavailable as reason:
-        pytest.skip(str(reason))
-
-
 @pytest.fixture
-def real_server(valkey_url: str) -> Server:
+def real_server(valkey_url: str) -> Server:  # noqa: F811  # the fixture by its name
     return Server(lambda **options: Redis.from_url(valkey_url, **options))
 
 

@@ -178,6 +178,14 @@ def test_without_the_fence_a_pause_longer_than_the_lease_lets_an_old_write_win()
     assert run(paused_writer, faults=faults, args={"fence": True}).result == [newer]
 
 
+def test_a_number_is_read_as_its_text_from_either_store(play: Play) -> None:
+    async def scenario(store: Store) -> None:
+        await store.write("k", 4, token=1)
+        assert await store.read("k", token=1) == "4"
+
+    play(scenario)
+
+
 def test_a_client_that_decodes_answers_reads_the_same(fake_server: Server) -> None:
     async def scenario(redis: Redis) -> None:
         store = RedisFencedStore(redis)

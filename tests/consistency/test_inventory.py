@@ -15,13 +15,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from labkit.consistency.errors import StaleToken
+from labkit.consistency.errors import OutOfStock, Refused, StaleToken, UnknownSku
 from labkit.consistency.inventory import (
     Inventory,
-    OutOfStock,
-    Refused,
     Take,
-    UnknownSku,
     create_inventory,
     fenced,
     guarded,
@@ -31,7 +28,6 @@ from labkit.consistency.inventory import (
 )
 from tests.shop.engines import engine_on
 
-pytest_plugins = ["tests.shop.databases"]
 every_way = pytest.mark.parametrize("take", [guarded, row_locked, fenced(1)], ids=["guarded", "row_locked", "fenced"])
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from labkit.consistency.idempotency import Answer, ClaimLost, IdempotencyKeys, KeyInProgress, KeyReused, metadata
+from labkit.consistency.errors import ClaimLost, DatabaseUnavailable, KeyInProgress, KeyReused
+from labkit.consistency.idempotency import Answer, IdempotencyKeys, metadata
 from labkit.consistency.inventory import Inventory, create_inventory, guarded
-from labkit.consistency.transactions import DatabaseUnavailable, begin_immediate
+from labkit.consistency.transactions import begin_immediate
 from tests.shop.engines import engine_on, lost_commit
 
-pytest_plugins = ["tests.shop.databases"]
 SOLD = Answer(201, '{"id":"order-1"}')
 
 

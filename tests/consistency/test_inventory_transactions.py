@@ -13,11 +13,10 @@ from sqlalchemy import event, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from labkit.consistency.errors import DatabaseUnavailable
 from labkit.consistency.inventory import Inventory, create_inventory, inventory, row_locked
-from labkit.consistency.transactions import DatabaseUnavailable, begin_immediate, is_temporary, reading, use_write_ahead_log
+from labkit.consistency.transactions import begin_immediate, is_temporary, reading, use_write_ahead_log
 from tests.shop.engines import engine_on, lost_commit, sqlite_threads_have_ended
-
-pytest_plugins = ["tests.shop.databases"]
 
 
 def on(url: str, scenario: Callable[[AsyncEngine], Awaitable[Any]], *, busy_timeout: float = 30.0) -> Any:

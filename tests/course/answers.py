@@ -100,6 +100,27 @@ class Raises(Right):
         holder.decode()
 
 
+class RightAndTalks(Right):
+    async def release(self) -> None:
+        print("letting go")
+        await super().release()
+
+
+class RaisesAndTalks(Raises):
+    async def release(self) -> None:
+        print("letting go")
+        await super().release()
+
+
+PYTHON_LOCK = asyncio.Lock()
+
+
+class SharesAPythonLock(Right):
+    async def acquire(self) -> bool:
+        async with PYTHON_LOCK:
+            return await super().acquire()
+
+
 class RaisesAnAddress(Right):
     async def release(self) -> None:
         raise ValueError(f"cannot release {object()!r}")
@@ -130,6 +151,11 @@ def three() -> Iterator[int]:
 
 def two() -> Iterator[int]:
     yield from (1, 2)
+
+
+def raises_and_talks() -> Iterator[int]:
+    print("counting")
+    raise ValueError("three")
 
 
 def open_generator() -> Iterator[int]:

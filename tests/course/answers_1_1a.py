@@ -10,7 +10,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import LockNotOwnedError, WatchError
 
-from labkit.consistency import StaleToken
+from labkit.consistency import LockTimeout, StaleToken
 
 # -- 1.1a-1: let go of a lock
 
@@ -202,6 +202,69 @@ class ReturnsBytes(FencedStore):
         return (await self.redis.eval(self.script, 1, key, token))[1]
 
 
+class RefusesButWrites(FencedStore):
+    async def write(self, key: str, value: int, token: int) -> None:
+        try:
+            await self._call(key, token, value)
+        except StaleToken:
+            await self.redis.hset(key, "value", value)
+            raise
+
+
+class Lowers(FencedStore):
+    """Keeps the token that came, whatever it is."""
+
+    script = FENCED.replace("return {", "redis.call('hset', KEYS[1], 'token', ARGV[1]) return {")
+
+
+class Global(FencedStore):
+    async def _call(self, key: str, token: int, *value: int) -> int:
+        return await super()._call("everything", token, *value)
+
+
+class OneTokenForAll(FencedStore):
+    """Names the key in the refusal, as it should."""
+
+    async def _call(self, key: str, token: int, *value: int) -> int:
+        try:
+            return await super()._call("everything", token, *value)
+        except StaleToken as stale:
+            raise StaleToken(key, seen=stale.seen, given=stale.given) from None
+
+
+class OneValueForAll(FencedStore):
+    script = FENCED.replace("KEYS[1], 'value'", "'all', 'value'")
+
+
+class TentsOnly(FencedStore):
+    async def write(self, key: str, value: int, token: int) -> None:
+        await self._call(key, token, *([value] if key == "tent" else []))
+
+
+class MissingRaises(FencedStore):
+    script = FENCED.replace(" or '0'}", "}")
+
+
+class MissingIsOne(FencedStore):
+    script = FENCED.replace(" or '0'}", " or '1'}")
+
+
+class SeenGivenSwapped(FencedStore):
+    async def _call(self, key: str, token: int, *value: int) -> int:
+        try:
+            return await super()._call(key, token, *value)
+        except StaleToken as stale:
+            raise StaleToken(key, seen=stale.given, given=stale.seen) from None
+
+
+class RefusesWithAnotherKey(FencedStore):
+    async def _call(self, key: str, token: int, *value: int) -> int:
+        try:
+            return await super()._call(key, token, *value)
+        except StaleToken:
+            raise StaleToken("foo", seen=0, given=0) from None
+
+
 class ForgetsTheArguments(FencedStore):
     async def write(self, key: str, value: int, token: int) -> None:
         raise StaleToken(key, token)  # type: ignore[call-arg]
@@ -252,6 +315,29 @@ async def cart_all_at_once(locks: Any, skus: Sequence[str]) -> AsyncIterator[Non
     finally:
         for hold in holds:
             await hold.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def cart_gathered(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        await asyncio.gather(*[stack.enter_async_context(locks.hold(sku)) for sku in sorted(set(skus))])
+        yield
+
+
+@asynccontextmanager
+async def cart_given_up_at_once(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    async with cart_on_a_stack(locks, skus):
+        raise LockTimeout("no patience")
+    yield
+
+
+@asynccontextmanager
+async def cart_without_patience(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    try:
+        await asyncio.wait_for(locks.hold(min(skus)).__aenter__(), 0.001)
+    except TimeoutError:
+        raise LockTimeout("no patience") from None
+    yield
 
 
 @asynccontextmanager

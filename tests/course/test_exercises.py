@@ -53,7 +53,7 @@ def test_a_helper_that_is_still_a_stub_is_named_by_its_line() -> None:
 def test_a_pass_says_how_much_was_searched() -> None:
     result = check("99.1-1", answers.Right)
     assert result.passed and bool(result)
-    assert str(result) == "99.1-1 passed: a unit is sold once.\nHeld on 40 schedules, 1 fault plan."
+    assert str(result) == "99.1-1 passed: a unit is sold once.\nHeld on 40 schedules, without faults."
     assert result.run is None and result.figure() is None
     with pytest.raises(ExerciseError, match="replay needs a failing run"):
         result.replay()
@@ -74,7 +74,7 @@ def test_a_wrong_answer_is_shown_the_smallest_run_that_breaks_it(wrong: type) ->
     figure = result.figure()
     assert figure is not None
     assert "sold to" in figure.title and "smallest failing run" in figure.alt
-    assert "both hold stock" in figure.table()
+    assert "both believe they hold stock" in figure.table()
 
 
 def test_a_failing_run_is_run_again_by_replay() -> None:
@@ -89,6 +89,29 @@ def test_what_an_answer_prints_is_held_back_until_the_replay(capsys: pytest.Capt
     assert "held back" in str(result)
     result.replay()
     assert "trying" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("exercise", "printing", "ends"),
+    [
+        ("99.1-1", answers.RightAndTalks, "Held on 40 schedules, without faults.\nWhat it printed meanwhile was held back."),
+        ("99.1-1", answers.RaisesAndTalks, "What it printed meanwhile was held back; replay() shows it."),
+        ("99.1-2", answers.raises_and_talks, "What it printed meanwhile was held back."),
+    ],
+)
+def test_what_is_held_back_is_said_whatever_came_of_it(
+    exercise: str, printing: Any, ends: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = check(exercise, printing)
+    assert str(result).endswith(ends)
+    assert str(result).count("held back") == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_an_object_that_answers_share_is_explained_to_be_on_no_machine() -> None:
+    said = str(check("99.1-1", answers.SharesAPythonLock))
+    assert "is bound to a different event loop" in said and "async with PYTHON_LOCK:\n" in said
+    assert "The clients are separate machines: they share no Python object." in said
 
 
 def test_the_same_answer_is_told_the_same_every_time() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from labkit.course.judge import find
 from labkit.course.judges.carts import WHOLE_CARTS, carts
 from labkit.course.judges.last_stove import NO_LATE_READ, ONE_SALE, last_stove
 from labkit.course.judges.release_race import SAFE, TRUE, release_race
+from labkit.course.judges.two_keys import two_keys
 from labkit.sim import run
 from tests.course import answers_1_1a as answers
 
@@ -61,6 +63,10 @@ WRONG = [
     (STORE, answers.ComparedAsText, "the newest token seen before was 8"),
     (STORE, answers.RoundsLargeTokens, "the newest token seen before was its own"),
     (STORE, answers.RefusesEverybody, "the newest token seen before was none"),
+    (STORE, answers.RefusesButWrites, "a write that was refused changed the value from 7 to 3"),
+    (STORE, answers.Lowers, "after a refusal the older token was accepted: a read with token 9, when tent had seen 10"),
+    (STORE, answers.Global, "StaleToken('everything', seen=10, given=9) instead of StaleToken('tent', seen=10, given=9)"),
+    (STORE, answers.SeenGivenSwapped, "StaleToken('tent', seen=9, given=10) instead of StaleToken('tent', seen=10, given=9)"),
     (STORE, answers.NeverStored, "one stove was there, and nobody sold it"),
     (
         CART,
@@ -68,6 +74,13 @@ WRONG = [
         "anna waited 2 s for tent, which ben held, while ben waited for stove, which anna held",
     ),
     (CART, answers.cart_all_at_once, "locked"),
+    (
+        CART,
+        answers.cart_gathered,
+        "anna waited 2 s for stove, which ben held, while ben waited for tent, which anna held",
+    ),
+    (CART, answers.cart_given_up_at_once, "anna gave up, and had every lock it had asked for"),
+    (CART, answers.cart_without_patience, "anna waited 1 ms for stove, which nobody held"),
     (CART, answers.cart_with_doubles, "anna waited 2 s for stove, which anna held already"),
     (CART, answers.cart_of_the_first, "anna began to pack without the lock of tent"),
     (CART, answers.cart_let_go_too_early, "anna began to pack without the lock of stove, tent"),
@@ -115,6 +128,64 @@ def test_an_answer_of_another_kind_is_told_what_is_asked_for(exercise: str, odd:
     assert says in str(result)
 
 
+def test_a_missing_key_that_raises_is_told_which_read_it_was() -> None:
+    said = str(check(STORE, answers.MissingRaises))
+    assert "your code raised TypeError" in said and "in FencedStore._call:  return int(found)" in said
+    assert "This was a read of tent, which was never written, and must return 0." in said
+
+
+def test_what_a_judge_says_of_an_answer_is_not_followed_by_the_judges_own_source() -> None:
+    said = str(check(RELEASE, answers.release_and_return_nothing))
+    assert "release must return True or False, it returned None\nFound among" in said
+
+
+def test_an_answer_that_cannot_be_called_as_asked_is_shown_how_it_is_called() -> None:
+    assert "the exercise does:  stock = store(" in str(check(STORE, answers.release_by_script))
+
+
+def test_the_line_of_the_reader_keeps_its_colon() -> None:
+    assert "async with locks.hold(*sorted(set(skus))):\n" in str(check(CART, answers.cart_of_several_keys))
+
+
+def test_the_picture_of_a_deadlock_shows_who_wanted_what() -> None:
+    for wrong in (answers.cart_in_the_order_given, answers.cart_gathered):
+        figure = caught(CART, wrong).figure()
+        assert figure is not None
+        table = figure.table()
+        assert "left out" not in table
+        for node, item in (("anna", "stove"), ("anna", "tent"), ("ben", "stove"), ("ben", "tent")):
+            assert re.search(rf"{node} +wants +item={item}", table)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (answers.MissingIsOne, "a read of tent, which was never written, returned 1 instead of 0"),
+        (answers.RefusesEverybody, "token 10 was refused a read of tent, and none is newer"),
+        (answers.EqualTokensRefused, "the newest token, 10, was refused a write to tent"),
+        (answers.NeverStored, "7 was written to tent, and a read of it returned 0"),
+        (answers.UnfencedStore, "the older token was accepted: a write with token 9, when tent had seen 10"),
+        (
+            answers.RefusesWithAnotherKey,
+            "a write with token 9, when tent had seen 10, raised StaleToken('foo', seen=0, given=0)",
+        ),
+        (answers.OneTokenForAll, "the token of tent refused a write to lamp"),
+        (answers.OneValueForAll, "a write to lamp changed tent from 7 to 5"),
+        (answers.TentsOnly, "5 was written to lamp, and a read of it returned 0"),
+    ],
+)
+def test_one_client_alone_finds_what_is_wrong_step_by_step(wrong: Any, says: str) -> None:
+    made = run(two_keys, args={"store": wrong, "delivery": 8})
+    assert str(made.result).startswith(says)
+
+
+@pytest.mark.parametrize("delivery", [8, 2**53 - 3])
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_a_fenced_store_serves_one_client_as_asked(delivery: int, seed: int | None) -> None:
+    made = run(two_keys, seed=seed, args={"store": answers.FencedStore, "delivery": delivery})
+    assert made.result is None and len(made.history.of("refused")) == 4
+
+
 def caught(exercise: str, wrong: Any) -> Result:
     result = check(exercise, wrong)
     assert result.run is not None
@@ -126,6 +197,7 @@ def caught(exercise: str, wrong: Any) -> Result:
     [
         (RELEASE, answers.release_in_two_trips, {"release_race": release_race}),
         (STORE, answers.UnfencedStore, {"last_stove": last_stove}),
+        (STORE, answers.Lowers, {"two_keys": two_keys}),
         (CART, answers.cart_in_the_order_given, {"carts": carts}),
     ],
 )
@@ -143,7 +215,7 @@ def test_the_printed_call_repeats_the_failing_run_and_its_picture_is_whole(
 def test_the_third_holder_is_seen_beside_the_second() -> None:
     figure = caught(RELEASE, answers.release_in_two_trips).figure()
     assert figure is not None
-    assert "both hold lock:stove" in figure.table() and "DEL lock:stove" in figure.table()
+    assert "both believe they hold lock:stove" in figure.table() and "DEL lock:stove" in figure.table()
 
 
 @pytest.mark.parametrize("seed", [None, 0, 1, 2, 3])

@@ -60,8 +60,8 @@ def test_no_other_order_of_lanes_makes_messages_cross_fewer_lanes(pairs: list[tu
 def test_two_lanes_that_hold_the_same_thing_are_drawn_in_red_and_said_in_the_table() -> None:
     figure = spacetime(expired_lease().history, title="t", alt="a")
     assert DANGER in figure.svg
-    assert "both hold sku-1 for 1.01 s" in figure.table()
-    assert "both hold sku-1 for 1.01 s" in figure.svg
+    assert "both believe they hold sku-1, for 1.01 s" in figure.table()
+    assert "both believe they hold sku-1, for 1.01 s" in figure.svg
 
 
 def test_one_after_the_other_is_no_overlap_and_nothing_is_red() -> None:

@@ -12,7 +12,9 @@ import pytest
 
 from tools.dev import ROOT
 
-CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+ALL = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+CONTRACTS = [contract for contract in ALL if contract["type"] == "forbidden"]
+LAYERS = [line.split(" | ") for contract in ALL if contract["type"] == "layers" for line in contract["layers"]]
 LINT = "from importlinter.cli import lint_imports_command as main; main()"
 
 
@@ -55,6 +57,19 @@ def test_a_detour_is_noticed_too(copy: Path) -> None:
     code, said = lint(copy)
     assert code == 1
     assert "labkit.shop.stray -> labkit.world.stray" in said, said
+
+
+@pytest.mark.parametrize(("package", "imports"), [("sim", "labkit.real"), ("real", "labkit.sim"), ("world", "labkit.check")])
+def test_neither_the_other_world_nor_a_folder_above_may_be_imported(copy: Path, package: str, imports: str) -> None:
+    (copy / "labkit" / package / "stray.py").write_text(f"import {imports}\n")
+    code, said = lint(copy)
+    assert code == 1
+    assert f"labkit.{package} is not allowed to import {imports}" in said, said
+
+
+def test_every_folder_has_its_layer() -> None:
+    folders = {f"labkit.{path.parent.name}" for path in (ROOT / "labkit").glob("*/__init__.py")}
+    assert folders == {folder for line in LAYERS for folder in line}
 
 
 def test_every_folder_but_the_course_is_under_a_contract() -> None:

@@ -1,9 +1,10 @@
-"""A fresh, empty database for each test, of each kind that the shop runs on. A pytest plugin: name it in `pytest_plugins`."""
+"""Fixtures, for a conftest to import: a fresh, empty database for each test, of each kind the shop runs on; and a Valkey."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from itertools import count
 from pathlib import Path
 
@@ -12,15 +13,25 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from labkit.real.errors import ServerUnavailable
-from labkit.real.servers import postgres
+from labkit.real.servers import postgres, valkey
 
 _numbers = count(1)
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
+    yield from url_of(postgres)
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    yield from url_of(valkey)
+
+
+def url_of(server: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    """The server's URL while it runs; the test is skipped where there is no such server."""
     try:
-        with postgres() as url:
+        with server() as url:
             yield url
     except ServerUnavailable as reason:
         pytest.skip(str(reason))

@@ -13,8 +13,6 @@ from labkit.shop.models import Sku
 from tests.shop.engines import engine_on
 from tests.shop.shops import Shop
 
-pytest_plugins = ["tests.shop.databases"]
-
 
 def test_every_product_on_file_is_for_sale_once_the_shop_is_open(database: str) -> None:
     async def scenario() -> None:

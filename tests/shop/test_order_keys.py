@@ -12,8 +12,6 @@ from tests.shop.engines import lost_commit
 from tests.shop.shops import ONE_TENT, FakeLease, FakeLocks, Shop, in_shop
 from tests.shop.test_orders import assert_problem, cart
 
-pytest_plugins = ["tests.shop.databases"]
-
 
 def test_a_repeated_key_replays_the_first_answer_and_sells_once(database: str) -> None:
     async def scenario(shop: Shop) -> None:

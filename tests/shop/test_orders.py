@@ -15,8 +15,6 @@ from labkit.shop.models import Problem
 from tests.shop.engines import lost_commit, sqlite_threads_have_ended
 from tests.shop.shops import ONE_TENT, Shop, in_shop
 
-pytest_plugins = ["tests.shop.databases"]
-
 
 def cart(*items: tuple[str, int]) -> dict[str, Any]:
     return {"items": [{"sku": sku, "quantity": quantity} for sku, quantity in items], "customer": "ada"}

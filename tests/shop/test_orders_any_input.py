@@ -17,7 +17,6 @@ from labkit.shop.models import Order, Problem
 from tests.shop.engines import engine_on, lost_commit
 from tests.shop.shops import ONE_TENT, SHELF, Shop, in_shop
 
-pytest_plugins = ["tests.shop.databases"]
 repeatable = {"deadline": None, "derandomize": True, "database": None, "suppress_health_check": [HealthCheck.too_slow]}
 
 JSON = b"application/json"

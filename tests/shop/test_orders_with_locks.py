@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterator
 from itertools import count
 
 import pytest
@@ -16,26 +15,13 @@ from redis.backoff import NoBackoff
 
 from labkit.consistency.errors import LeaseLost, LockError, LockTimeout, LockUnknown
 from labkit.consistency.manager import LockManager
-from labkit.real.errors import ServerUnavailable
-from labkit.real.servers import valkey
 from tests.shop.shops import FakeLease, FakeLocks, Shop, in_shop
 from tests.shop.test_orders import assert_problem, cart
-
-pytest_plugins = ["tests.shop.databases"]
 
 
 def manager(redis: Redis) -> LockManager:
     numbers = count(1)
     return LockManager(redis, ids=lambda: f"owner-{next(numbers)}", rng=random.Random(1), wait=30.0)
-
-
-@pytest.fixture(scope="module")
-def valkey_url() -> Iterator[str]:
-    try:
-        with valkey() as url:
-            yield url
-    except ServerUnavailable as reason:
-        pytest.skip(str(reason))
 
 
 def test_it_holds_every_sku_of_the_cart_and_fences_each_with_the_token(database: str) -> None:

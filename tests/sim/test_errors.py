@@ -12,7 +12,7 @@ import pytest
 
 from labkit.sim import BudgetExceeded, Deadlock, NotSimulated, Stuck, TaskFailed, TasksLeftRunning, run
 from labkit.sim.running import execute, in_worker
-from labkit.world import Crash, World
+from labkit.world import Crash, Fault, FaultError, Partition, Pause, Slow, World
 
 
 @pytest.fixture(autouse=True)
@@ -225,3 +225,26 @@ def test_a_run_may_be_called_where_a_loop_is_running() -> None:
         return int(run(scenario).result)
 
     assert asyncio.run(cell()) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (Pause("a", after="raed", for_=1), r"waits for 1 of event 'raed'; there were read"),
+        (Pause("a", after="read", nth=3, for_=1), "waits for 3 of event 'read'; there were 1 of them"),
+        (Pause("c", at=0.0, for_=1), "there is no node 'c'; there were a, redis"),
+        (Crash("databse", at=0.0), "there is no node 'databse'"),
+        (Partition(("a",), ("cache",), at=0.0), "there is no node 'cache'"),
+        (Slow(factor=2, src="b", at=0.0), "there is no node 'b'"),
+    ],
+)
+def test_a_fault_that_can_strike_nobody_is_an_error_and_not_a_silent_pass(fault: Fault, says: str) -> None:
+    async def scenario(world: World) -> None:
+        async def work() -> None:
+            await world.redis().get("key")
+            world.record("read")
+
+        await world.join(world.node("a").start(work))
+
+    with pytest.raises(FaultError, match=says):
+        run(scenario, faults=[fault])

@@ -45,7 +45,7 @@ def draw_overlaps(board: Board) -> None:
         middle, centre = (upper + lower) / 2, (x0 + x1) / 2
         heights = (middle, middle - 15, middle + 15, upper + 20, lower - 20)
         spots = [(centre, y, align) for y in heights for align in ("center", "left", "right")]
-        text = f"both hold {overlap.label} for {duration(overlap.end - overlap.start)}"
+        text = f"both believe they hold {overlap.label}, for {duration(overlap.end - overlap.start)}"
         board.label(text, spots, colour=DANGER, bold=True)
 
 

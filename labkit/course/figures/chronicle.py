@@ -25,7 +25,7 @@ def chronicle(view: View) -> str:
     for span in view.spans:
         rows.append((span.start, span.seq, span.node, _span(span, view)))
     for overlap in view.overlaps():
-        text = f"both hold {overlap.label} for {duration(overlap.end - overlap.start)}"
+        text = f"both believe they hold {overlap.label}, for {duration(overlap.end - overlap.start)}"
         rows.append((overlap.start, 1 << 60, f"{overlap.first}+{overlap.second}", text))
     rows.sort(key=lambda row: row[:2])
     lines = columns(

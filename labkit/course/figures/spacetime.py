@@ -39,7 +39,7 @@ def spacetime(
 ) -> Figure:
     """Draw a run or a history.
 
-    `kinds`: the events to show (all); `nodes`: the lanes to show (all but the experimenter "lab"); `start`, `end`: the
+    `kinds`: the events to show (all); `nodes`: the lanes to show (all but the experimenter's); `start`, `end`: the
     seconds to show (all). A stretch in which nothing happens is squeezed, and the axis says so. A run on real servers is a
     figure of measured times, see `Figure`.
     """

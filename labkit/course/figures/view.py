@@ -13,9 +13,8 @@ from itertools import combinations, permutations
 
 from labkit.course.figures.text import FigureError
 from labkit.course.figures.timescale import duration
-from labkit.world import Event, History, Message, Run, Span
+from labkit.world import LAB, Event, History, Message, Run, Span
 
-EXPERIMENTER = "lab"
 MOST_LANES = 7
 MOST_MESSAGES = 60
 
@@ -108,7 +107,7 @@ def _lanes(history: History, nodes: Sequence[str] | None) -> tuple[list[str], li
         if unknown:
             raise FigureError(f"nodes must be among {', '.join(known) or 'none'}, got {', '.join(unknown)}")
         return list(nodes), []
-    known = [name for name in known if name != EXPERIMENTER]
+    known = [name for name in known if name != LAB]
     if not known:
         raise FigureError("the history must have at least one entry of a node, got none")
     if len(known) <= MOST_LANES:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from labkit.check import Invariant
 from labkit.consistency import Lease, LockManager, LockTimeout
 from labkit.course.judge import judge
+from labkit.course.judges.waits_for import waited_in_vain, wanted
 from labkit.sim import Finding, falsify
 from labkit.world import Event, Run, World
 
@@ -88,6 +89,8 @@ async def carts(
 ) -> None:
     """A shopper for each cart; the card of `declined` fails; `counted` is locked by a stocktake all the time."""
     over = asyncio.Event()
+    async with LockManager(world.redis(), ids=world.new_id, rng=world.rng, lease=LEASE).hold(*ITEMS):
+        pass  # Redis knows the scripts from here on, so that they are not seen to be sent again and again
 
     async def stocktake(item: str, begun: asyncio.Event) -> None:
         async with ItemLocks(world).hold(item):
@@ -131,41 +134,15 @@ def _wrong_cart(run: Run) -> str | None:
         if event.kind == "swallowed":
             return f"{event.node}'s card was declined, and hold_cart did not let that error out"
         if event.kind == "gave up" and run.args["counted"] is None:
-            return _waited_in_vain(run, event)
+            return waited_in_vain(run, event, WAIT)
     return None
 
 
 def _last_word(run: Run, left: Event) -> str:
     before = [event for event in run.history.events if event.node == left.node and event.seq < left.seq][-1]
-    return {"sold": "had its cart sold", "declined": "had its card declined"}.get(
-        before.kind, f"gave up waiting for {_wanted(run, left.node, left.at)}"
-    )
-
-
-def _waited_in_vain(run: Run, gave_up: Event) -> str:
-    """Who waited for whom."""
-    me, mine = gave_up.node, _wanted(run, gave_up.node, gave_up.at)
-    other = _holder(run, mine, gave_up.at, but=me)
-    if other is None:
-        return f"{me} waited {WAIT:g} s for {mine}, which {me} held already"
-    said = f"{me} waited {WAIT:g} s for {mine}, which {other} held"
-    theirs = _wanted(run, other, gave_up.at)
-    return f"{said}, while {other} waited for {theirs}, which {me} held" if theirs and theirs != mine else said
-
-
-def _wanted(run: Run, node: str, at: float) -> str:
-    """What a node asked for last."""
-    asked = [event for event in run.history.of("wants") if event.node == node and event.at <= at]
-    return str(asked[-1].data["item"]) if asked else ""
-
-
-def _holder(run: Run, item: str, at: float, *, but: str) -> str | None:
-    """Who else held an item just before; the wait has ended, and the one who waited has let go by then or not."""
-    for span in run.history.spans:
-        held = span.kind == "hold" and span.label == item and span.node != but
-        if held and span.start < at - WAIT / 2 and (span.end is None or span.end > at - WAIT / 2):
-            return span.node
-    return None
+    lacked = wanted(run, left.node, left.at)
+    gave_up = f"gave up waiting for {lacked.data['item']}" if lacked else "gave up"
+    return {"sold": "had its cart sold", "declined": "had its card declined"}.get(before.kind, gave_up)
 
 
 WHOLE_CARTS = Invariant("every cart is sold under the locks of all its items, and none is left locked", _wrong_cart)

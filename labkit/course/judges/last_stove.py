@@ -1,7 +1,8 @@
 """The judge of exercise 1.1a-2, "add the fencing token to a store".
 
 Two services sell the last stove: take the lock, read the stock, think, write it back, each with the fencing token of its lease.
-They do not renew the lease, so one that is paused comes back late and does not know it. The store is the reader's.
+They do not renew the lease, so one that is paused comes back late and does not know it. The store is the reader's. One that
+sells one stove is then called by one client, step by step (`two_keys`).
 
 Leaves out: a renewed lease (its holder is cancelled when it thaws, so the late write is rarer and its caller never learns of
 it), and a store that loses data.
@@ -13,7 +14,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from hypothesis import strategies as st
 from redis.asyncio import Redis
@@ -22,21 +23,16 @@ from labkit.check import Invariant
 from labkit.consistency import LockManager, StaleToken
 from labkit.consistency.scripts import FENCE
 from labkit.course.judge import judge
+from labkit.course.judges.two_keys import NEVER_GIVES_UP, Store, two_keys
 from labkit.course.judges.worst_first import worst_first
-from labkit.sim import Finding, pauses
+from labkit.sim import Finding, falsify, pauses
 from labkit.world import Fault, Operation, Pause, Run, Slow, World
 
 SERVICES = ("anna", "ben")
 STOVE, LOCK = "stove", "lock:stove"
 LEASE, THINK, WAIT = 1.0, 0.3, 15.0  # seconds
-NEVER_GIVES_UP, WITHIN = 3600.0, 60.0  # seconds for an answer: nothing is lost, so there always is one
-
-
-class Store(Protocol):
-    """What the reader writes."""
-
-    async def read(self, key: str, token: int) -> int: ...
-    async def write(self, key: str, value: int, token: int) -> None: ...
+WITHIN = 60.0  # seconds for the lock's server to answer, which it always does
+ALONE = 10  # schedules for one client alone
 
 
 async def last_stove(world: World, store: Callable[[Redis], Store], delivery: int) -> None:
@@ -123,8 +119,11 @@ def _late_read(run: Run) -> str | None:
     return _accepted_late([call for call in calls if call.name == "read"], calls)
 
 
-ONE_SALE = Invariant("the last stove is sold once, and what comes with an older token than was seen is refused", _wrong_sale)
+ONE_SALE = Invariant(
+    "the last stove is sold once, and what comes with an older token is refused and changes nothing", _wrong_sale
+)
 NO_LATE_READ = replace(ONE_SALE, test=_late_read)
+NO_TRACE = replace(ONE_SALE, test=lambda run: run.result)
 
 
 @judge(
@@ -136,10 +135,10 @@ NO_LATE_READ = replace(ONE_SALE, test=_late_read)
         "A hash of `value` and `token`, and one Lua script for both calls: refuse when tonumber(ARGV[1]) is less than the "
         "token kept; else keep ARGV[1] as it came, a string. Return both fields; Python raises StaleToken.",
     ),
-    budget=260,
+    budget=270,
 )
 def judge_store(answer: Any, budget: int) -> Finding:
-    """Search for a run that sells two stoves or none; then for one in which a stale read is answered."""
+    """Search for a run that sells two stoves or none; one in which a stale read is answered; one client's wrong count."""
     late: st.SearchStrategy[Fault] = st.builds(
         Pause,
         node=st.sampled_from(SERVICES),
@@ -154,9 +153,11 @@ def judge_store(answer: Any, budget: int) -> Finding:
         for_=st.just(1.0),
         after=st.just("read"),
     )
-    options: dict[str, Any] = {
-        "faults": [late, slow, pauses(*SERVICES, "stock", up_to=3.0)],
-        "args": {"store": answer, "delivery": st.sampled_from((8, 2**53 - 3))},
-        "max_steps": 10_000,
-    }
-    return worst_first(last_stove, ONE_SALE, NO_LATE_READ, runs=budget, **options)
+    args = {"store": answer, "delivery": st.sampled_from((8, 2**53 - 3))}
+    options: dict[str, Any] = {"args": args, "max_steps": 10_000}
+    faults = [late, slow, pauses(*SERVICES, "stock", up_to=3.0)]
+    sales = worst_first(last_stove, ONE_SALE, NO_LATE_READ, runs=max(1, budget - ALONE), faults=faults, **options)
+    if not sales:
+        return sales
+    alone = falsify(two_keys, NO_TRACE, runs=min(ALONE, budget), **options)
+    return replace(alone, runs=sales.runs + alone.runs, plans=sales.plans)

@@ -32,8 +32,12 @@ async def counter(world: World, increment: Increment, clients: int) -> int:
 
 EVERY_COUNT = Invariant(
     "every increment counts",
-    lambda run: run.result == run.args["clients"] or f"{run.args['clients']} clients counted, the counter says {run.result}",
+    lambda run: run.result == run.args["clients"] or f"{_clients(run.args['clients'])} counted, the counter says {run.result}",
 )
+
+
+def _clients(number: int) -> str:
+    return f"{number} client{'s' if number != 1 else ''}"
 
 
 @judge("00-1", title="A counter that loses nothing", hints=HINTS, budget=200)
