@@ -22,12 +22,12 @@ from __future__ import annotations
 from typing import Any
 
 from redis.asyncio import Redis
-from sqlalchemy import BigInteger, Column, MetaData, String, Table, Update, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import BigInteger, Column, MetaData, String, Table, Update, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from labkit.consistency.errors import StaleToken
 from labkit.consistency.scripts import Script
+from labkit.consistency.transactions import insert_if_new
 
 MAX_TOKEN = 2**53 - 1
 metadata = MetaData()
@@ -83,20 +83,18 @@ class SqlFencedStore:
         async with self._engine.begin() as connection:
             if found := (await connection.execute(guarded)).one_or_none():
                 return found.value  # type: ignore[no-any-return]  # a nullable String column
-            try:
-                async with connection.begin_nested():
-                    await connection.execute(insert(fenced_values).values(key=key, token=token, **values))
-                    return values.get("value")
-            except IntegrityError:  # the key exists, perhaps only since a moment ago: the guard decides
-                if found := (await connection.execute(guarded)).one_or_none():
-                    return found.value  # type: ignore[no-any-return]  # as above
-                seen = await connection.scalar(select(fenced_values.c.token).where(fenced_values.c.key == key))
-                raise StaleToken(key, seen=seen or 0, given=token) from None
+            fresh = insert_if_new(self._engine, fenced_values).values(key=key, token=token, **values)
+            if (await connection.execute(fresh)).rowcount:
+                return values.get("value")
+            if found := (await connection.execute(guarded)).one_or_none():  # it exists, perhaps only since a moment ago
+                return found.value  # type: ignore[no-any-return]  # as above
+            seen = await connection.scalar(select(fenced_values.c.token).where(fenced_values.c.key == key))
+            raise StaleToken(key, seen=seen or 0, given=token)
 
 
 # KEYS: a hash. ARGV: token and, for a write, the value. Notes the token, and sets the value, unless it has seen a newer one.
 # Returns the newest token seen before, and the value afterwards.
-FENCED = Script.of(
+GUARD = Script.of(
     """
 local seen = tonumber(redis.call('hget', KEYS[1], 'token') or 0)
 if tonumber(ARGV[1]) >= seen then
@@ -130,7 +128,7 @@ class RedisFencedStore:
 
     async def _do(self, key: str, token: int, *value: str | int) -> str | None:
         _valid(token)
-        seen, found = await self._redis.eval(FENCED.source, 1, self._prefix + key, str(token), *value)
+        seen, found = await self._redis.eval(GUARD.source, 1, self._prefix + key, str(token), *value)
         if token < int(seen):
             raise StaleToken(key, seen=int(seen), given=token)
         return _text(found)

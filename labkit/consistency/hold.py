@@ -25,6 +25,7 @@ from types import TracebackType
 from labkit.consistency.errors import LeaseLost, LockError, LockUnknown
 from labkit.consistency.lease import Lease
 from labkit.consistency.settle import settle
+from labkit.consistency.validate import MIN_LEASE
 
 RENEW_AFTER = 1 / 3
 RETRY_AFTER = 1 / 12
@@ -122,7 +123,8 @@ class Renewal:
         self._renewing = self._loop.create_task(self._renew())
 
     async def _renew(self) -> None:
-        while (seconds := min(self._lease.seconds, self._ends_at - self._loop.time())) > self._lease.remaining():
+        least = MIN_LEASE  # the server takes no shorter one
+        while (seconds := min(self._lease.seconds, self._ends_at - self._loop.time())) > max(least, self._lease.remaining()):
             try:
                 await self._lease.extend(seconds, replace_ttl=True)
             except LeaseLost as lost:
@@ -134,7 +136,7 @@ class Renewal:
             except LockError:  # the block let go meanwhile
                 return
             self._timer.cancel()
-            self._timer = self._loop.call_later(self._lease.seconds * RENEW_AFTER, self._start)
+            self._timer = self._loop.call_at(self._lease.deadline - self._lease.seconds * (1 - RENEW_AFTER), self._start)
             return
 
     def _expire(self) -> None:

@@ -35,15 +35,13 @@ from sqlalchemy import (
     Text,
     and_,
     delete,
-    insert,
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import ClaimLost, KeyInProgress, KeyReused
-from labkit.consistency.transactions import begin_immediate, reading
+from labkit.consistency.transactions import begin_immediate, insert_if_new, reading
 
 metadata = MetaData()
 idempotency_keys = Table(
@@ -92,13 +90,12 @@ class IdempotencyKeys:
         """
         now = self.clock()
         fresh = {"owner": owner, "claimed_until": now + self.claim_for}
-        try:
-            async with begin_immediate(self.engine, within=self.within) as connection:
-                row = {"key": key, "fingerprint": fingerprint, "created_at": now, **fresh}
-                await connection.execute(insert(idempotency_keys).values(row))
+        row = {"key": key, "fingerprint": fingerprint, "created_at": now, **fresh}
+        async with begin_immediate(self.engine, within=self.within) as connection:
+            new = await connection.execute(insert_if_new(self.engine, idempotency_keys).values(row))
+        if new.rowcount:
             return None
-        except IntegrityError:  # somebody came first; who, and how far?
-            first = await self._read(key)
+        first = await self._read(key)  # somebody came first; who, and how far?
         if first is None:  # and gave the key back meanwhile
             raise KeyInProgress(0.0)
         if first.fingerprint != fingerprint:

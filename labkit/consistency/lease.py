@@ -116,10 +116,15 @@ class Lease:
         return LeaseLost(why)
 
     async def _release_for_sure(self) -> None:
-        """The cancelled release may have been done or not. Do it again: only the owner's lock is ever released."""
+        """The cancelled release may have been done or not. Do it again: only the owner's lock is ever released.
+
+        When nothing is left to release, the first one did it or the lease had been lost: that is unknown.
+        """
         try:
-            await settle(self._server.release(self.keys, self._value), self._server.within)
+            kept = await settle(self._server.release(self.keys, self._value), self._server.within)
         except Unanswered:
+            kept = 0
+        if kept < len(self.keys):
             self.state = "unknown"
 
     def _error(self, action: str) -> LockError:

@@ -27,7 +27,11 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sqlalchemy import text
+from sqlalchemy import Table, text
+from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -101,6 +105,16 @@ def is_temporary(error: BaseException) -> bool:
 def _validate(within: float | None) -> None:
     if within is not None and not 0 < within < float("inf"):
         raise ValueError(f"within must be more than 0 seconds and finite, or None, got {within!r}")
+
+
+def insert_if_new(engine: AsyncEngine, table: Table) -> PostgresInsert | SqliteInsert:
+    """INSERT … ON CONFLICT DO NOTHING: whether a row was there before is in the row count.
+
+    Better than catching the IntegrityError of a plain INSERT. On aiosqlite the cursor of a statement that failed is freed on
+    the event loop's thread, which then waits for whatever that connection does next: it may be waiting for this very loop.
+    """
+    insert = postgres_insert if engine.dialect.name == "postgresql" else sqlite_insert
+    return insert(table).on_conflict_do_nothing()
 
 
 async def _begin(connection: AsyncConnection) -> None:

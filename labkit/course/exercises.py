@@ -115,11 +115,10 @@ def _not_attempted(id: str, open_functions: list[str]) -> Result:
 
 
 def _judged(judge: Judge, answer: Any, budget: int) -> Result:
-    seconds = PATIENCE * max(1.0, budget / judge.budget)
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):
-            found = patiently(lambda: judge.function(answer, budget), seconds)
+            found = patiently(lambda: judge.function(answer, budget), PATIENCE * max(1.0, budget / judge.budget))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a reader's code raises is an answer, SystemExit too

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING
 
 from labkit.sim.choices import Latency
 from labkit.sim.loop import Handle
-from labkit.world import Duplication, LoseReply, Loss, Message, Partition, Slow, Span
+from labkit.world import LAB, Duplication, LoseReply, Loss, Message, Partition, Slow, Span
 
 if TYPE_CHECKING:
     from labkit.sim.world import SimWorld
 
-LAB = "lab"
 Rule = Loss | Duplication | Slow
 
 

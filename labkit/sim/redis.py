@@ -22,8 +22,9 @@ from redis import exceptions
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from labkit.sim.network import LAB, Wire
+from labkit.sim.network import Wire
 from labkit.sim.redis_server import ServerSocket, SimRedisServer
+from labkit.world import LAB
 
 if TYPE_CHECKING:
     from labkit.sim.world import SimWorld

@@ -74,12 +74,14 @@ def execute(
     Only when it is `strict` does it complain of a fault that names a node or an event which the run never had: in a search,
     a plan may well wait for what does not happen on every schedule.
     """
+    worker: _Worker[Any] | None = getattr(_WORKER, "it", None)
+    if worker is not None and worker.interrupted and worker.stuck is None:
+        raise KeyboardInterrupt  # CPython drops one that is raised inside a weakref callback: do not lose the reader's Stop
     world = SimWorld(seed, faults, Choices(seed, deviations), latency, max_steps=max_steps, max_seconds=max_seconds)
     result, error = None, None
     collecting = gc.isenabled()
     gc.disable()  # the collector runs finalizers when it likes: not in the middle of a run that must repeat
     world.enter()
-    worker = getattr(_WORKER, "it", None)
     if worker is not None:
         worker.world = world
     try:
@@ -167,6 +169,7 @@ class _Worker(Generic[T]):
         self._since = 0.0
         self.world: SimWorld | None = None
         self.stuck: str | None = None
+        self.interrupted = False
 
     def __call__(self) -> T:
         self._thread = threading.get_ident()
@@ -175,6 +178,7 @@ class _Worker(Generic[T]):
 
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the thread at its next bytecode; a simulated world never waits outside Python."""
+        self.interrupted = True
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(KeyboardInterrupt))
 
     def watch(self) -> None:

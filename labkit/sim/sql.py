@@ -22,7 +22,8 @@ import aiosqlite
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from labkit.sim.network import LAB, Wire
+from labkit.sim.network import Wire
+from labkit.world import LAB
 
 if TYPE_CHECKING:
     from labkit.sim.world import SimWorld

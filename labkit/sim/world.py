@@ -27,12 +27,12 @@ from labkit.sim.choices import Choices, Latency
 from labkit.sim.errors import Deadlock, SimulationError
 from labkit.sim.http import SimTransport
 from labkit.sim.loop import SimLoop
-from labkit.sim.network import LAB, Network
+from labkit.sim.network import Network
 from labkit.sim.node import EPOCH, SimNode, keep_for_ever
 from labkit.sim.places import DAEMON, HERE, Place
 from labkit.sim.redis_server import SimRedisServer
 from labkit.sim.striking import Striking
-from labkit.world import ASGIApp, Event, Fault
+from labkit.world import LAB, ASGIApp, Event, Fault
 from labkit.world.base import WorldBase
 
 

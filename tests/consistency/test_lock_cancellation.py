@@ -119,7 +119,7 @@ def test_releasing(fake_server: Server, again_after: int | None) -> None:
                 try:
                     await lease.release()
                 finally:
-                    assert lease.state == "released"
+                    assert lease.state in ("released", "unknown")  # unknown: cancelled, and not told which of the two did it
 
             started = release()
 
