@@ -22,6 +22,9 @@ def blocking_client(world: SimWorld, server: SimRedisServer) -> redis.Redis:
     class Connection(FakeRedisConnection):
         def send_packed_command(self, command: Any, check_health: bool = True) -> None:
             world.block(world.network.usual_round_trip)
+            if self._server is not server.fake:  # another one after a crash or a fail-over
+                self.disconnect()  # type: ignore[no-untyped-call]  # redis-py's
+                self._server = server.fake
             super().send_packed_command(command, check_health)  # type: ignore[no-untyped-call]  # redis-py's
 
     return FakeStrictRedis(server=server.fake, connection_class=Connection, protocol=2, driver_info=None)

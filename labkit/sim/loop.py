@@ -16,12 +16,15 @@ import contextvars
 import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from heapq import heappop, heappush
 from typing import Any, NoReturn
 
+import greenlet  # type: ignore[import-untyped]  # it has no stubs
+
 from labkit.sim.choices import Choices
 from labkit.sim.errors import BudgetExceeded, NotSimulated
-from labkit.sim.places import HERE, Place
+from labkit.sim.places import DAEMON, HERE, Place
 from labkit.sim.plain_loop import PlainLoop
 
 Callback = Callable[..., object]
@@ -47,6 +50,17 @@ class Handle:
 
     def when(self) -> float:
         return self._when
+
+
+class SimFuture(asyncio.Future[Any]):
+    """A future whose hash is its number, for the same reason as `SimTask`."""
+
+    def __init__(self, number: int, loop: SimLoop) -> None:
+        self._number = number
+        super().__init__(loop=loop)
+
+    def __hash__(self) -> int:
+        return self._number
 
 
 class SimTask(asyncio.Task[Any]):
@@ -75,13 +89,15 @@ class SimLoop(PlainLoop):
         self.max_seconds = max_seconds
         self.steps = 0
         self.tasks: list[SimTask] = []
+        self.places: list[Place] = []
         self.places_affected = 0
         self._time = 0.0
         self._ready: list[Handle | None] = []  # None stands for the callbacks, as one lane
         self._callbacks: deque[Handle] = deque()
         self._timers: list[tuple[float, int, Handle]] = []
         self._timer_count = 0
-        self._task_count = 0
+        self._task_count = self._future_count = 0
+        self._prune_at = 512
         self._closed = False
         self._running = False
 
@@ -138,10 +154,27 @@ class SimLoop(PlainLoop):
             self.steps += 1
             if self.steps > self.max_steps:
                 raise BudgetExceeded(f"more than {self.max_steps:,} steps at {self._time:.3f} s of virtual time")
-            try:
-                handle.context.run(handle.callback, *handle.args)
-            except Exception as error:
-                self.call_exception_handler({"message": "a callback raised", "exception": error})
+            place = handle.context.get(HERE)
+            if place is None:
+                self._run(handle)
+            else:
+                if place.stack is None:
+                    place.stack = greenlet.greenlet(self._run_all)
+                    self.places.append(place)
+                place.stack.switch(handle)
+
+    def _run(self, handle: Handle) -> None:
+        try:
+            handle.context.run(handle.callback, *handle.args)
+        except Exception as error:
+            self.call_exception_handler({"message": "a callback raised", "exception": error})
+
+    def _run_all(self, handle: Handle) -> None:
+        """A node's own stack: in the middle of a synchronous call it stands still while those of other nodes go on."""
+        scheduler = greenlet.getcurrent().parent
+        while True:
+            self._run(handle)
+            handle = scheduler.switch()
 
     def _advance(self, idle: Callable[[], NoReturn]) -> None:
         timers = self._timers
@@ -174,20 +207,29 @@ class SimLoop(PlainLoop):
 
     def block(self, seconds: float, *, idle: Callable[[], NoReturn]) -> None:
         """Let `seconds` pass inside a synchronous call: the rest of the world goes on, the calling task does not return."""
-        until = self._time + seconds
+        place, current = HERE.get(), asyncio.current_task(self)
         over: list[bool] = []
-        self.call_at(until, over.append, True, context=contextvars.Context())
-        current = asyncio.current_task(self)
+        wake = partial(over.append, True) if place is None else partial(self._wake, place, greenlet.getcurrent())
+        self.call_at(self._time + seconds, wake, context=contextvars.Context())
         if current is not None:
             asyncio.tasks._leave_task(self, current)
-        try:
+        if place is None:
             self.turn(lambda: bool(over), idle=idle)
-        finally:
-            if current is not None:
-                asyncio.tasks._enter_task(self, current)
+        else:
+            place.blocked = True
+            place.stack.parent.switch()
+            place.blocked = False
+        if current is not None:
+            asyncio.tasks._enter_task(self, current)
+
+    @staticmethod
+    def _wake(place: Place, caller: greenlet.greenlet) -> None:
+        if place.alive:  # what a dead node was doing stands still for ever
+            caller.switch()
 
     def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self)
+        self._future_count += 1
+        return SimFuture(self._future_count, self)
 
     def create_task(  # type: ignore[override]
         self,
@@ -197,8 +239,9 @@ class SimLoop(PlainLoop):
         context: contextvars.Context | None = None,
         **options: Any,
     ) -> asyncio.Task[Any]:
-        if len(self.tasks) >= 512:
+        if len(self.tasks) >= self._prune_at:
             self.tasks = [task for task in self.tasks if not task.done() or task._log_traceback]
+            self._prune_at = max(512, 2 * len(self.tasks))
         self._task_count += 1
         label = name or f"task {self._task_count} ({getattr(coro, '__name__', 'coroutine')})"
         task = SimTask(self._task_count, coro, loop=self, name=label, context=context or contextvars.copy_context(), **options)
@@ -213,22 +256,23 @@ class SimLoop(PlainLoop):
 
     def close(self) -> None:
         self._closed = True
-        self._ready.clear()
-        self._callbacks.clear()
-        self._timers.clear()
+        self._ready, self._callbacks, self._timers = [], deque(), []
 
     def __enter__(self) -> SimLoop:
         """Make this the running loop of the current thread, asynchronous generators included."""
         self._running = True
+        self._outer = asyncio._get_running_loop()
         self._old_hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(finalizer=lambda generator: None if self._closed else self._aclose(generator))
         asyncio._set_running_loop(self)
         return self
 
     def __exit__(self, *error: object) -> None:
-        asyncio._set_running_loop(None)
+        asyncio._set_running_loop(self._outer)
         sys.set_asyncgen_hooks(*self._old_hooks)
         self._running = False
 
     def _aclose(self, generator: Any) -> None:
-        self.create_task(generator.aclose(), name="closing an asynchronous generator")
+        context = contextvars.copy_context()
+        context.run(DAEMON.set, True)  # nobody can wait for it, so nobody is blamed when it is cut off
+        self.create_task(generator.aclose(), name="closing an asynchronous generator", context=context)

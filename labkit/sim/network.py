@@ -45,6 +45,7 @@ class Network:
         self._rules: list[Rule] = []
         self._partitions: list[Partition] = []
         self._lost_replies: list[LoseReply] = []
+        self._hang_ups: list[Callable[[], None]] = []
 
     def send(
         self,
@@ -76,9 +77,11 @@ class Network:
             return
         history, loop = world.history, world.loop
         seq, sent = history.next_seq(), sender.awake_at
-        if self._is_lost(src, dst, label, reply):
-            if not last:
-                history.messages.append(Message(seq, sent, src, dst, label, None, reply))
+        if last and not self.reachable(src, dst):  # TCP repeats it until it gets through
+            self._hang_ups.append(lambda: self.send(src, dst, label, deliver, wire=wire, last=True))
+            return
+        if not last and self._is_lost(src, dst, label, reply):
+            history.messages.append(Message(seq, sent, src, dst, label, None, reply))
             return
         delay = loop.choices.delay(self._latency)
         for rule in self._rules:
@@ -158,5 +161,8 @@ class Network:
     def _remove(self, fault: Partition | Rule) -> None:
         if isinstance(fault, Partition):
             self._partitions.remove(fault)
+            hang_ups, self._hang_ups = self._hang_ups, []
+            for hang_up in hang_ups:
+                hang_up()
         else:
             self._rules.remove(fault)

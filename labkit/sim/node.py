@@ -93,7 +93,10 @@ class SimNode:
 
     def block(self, seconds: float) -> None:
         """Let `seconds` pass inside a synchronous call on this node: everything else on it stands still, and nothing else."""
-        place, loop = self.place, self._world.loop
+        place, loop = HERE.get(), self._world.loop
+        assert place is not None
+        if not place.alive:  # it died in this very step: it never comes back from its next call
+            loop.block(seconds, idle=self._world.idle)
         self._hold(seconds, "blocked")
         loop.block(seconds, idle=self._world.idle)
         while place.alive and (longer := self._thaws_at - loop.time()) > 0:  # a pause struck meanwhile
@@ -166,6 +169,6 @@ class SimNode:
             self._crash = None
 
 
-def keep_for_ever(coroutine: Coroutine[Any, Any, Any]) -> None:
+def keep_for_ever(coroutine: object) -> None:
     """Keep a suspended coroutine from ever being closed, and so its finally blocks from ever running."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(coroutine))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from labkit.sim.loop import Handle
@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 class Place:
     """What the loop must know of a node: whether it is frozen or dead, and what it put aside meanwhile."""
 
-    __slots__ = ("alive", "frozen", "name", "withheld")
+    __slots__ = ("alive", "blocked", "frozen", "name", "stack", "withheld")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.alive = True
         self.frozen = 0
+        self.blocked = False
+        self.stack: Any = None  # the greenlet its code runs in
         self.withheld: list[Handle] = []
 
 

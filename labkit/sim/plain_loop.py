@@ -30,6 +30,8 @@ class PlainLoop(asyncio.AbstractEventLoop):
         future = self.create_future()
 
         def work() -> None:
+            if future.cancelled():
+                return
             try:
                 result = func(*args)
             except Exception as error:

@@ -23,6 +23,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from labkit.sim.network import Wire
+from labkit.sim.order import Members
 from labkit.sim.redis_server import ServerSocket, SimRedisServer
 from labkit.world import LAB
 
@@ -170,4 +171,7 @@ def client(world: SimWorld, server: SimRedisServer, timeout: float) -> redis.asy
         protocol=2,
         driver_info=None,  # no CLIENT SETINFO at the start of every connection
     )
-    return redis.asyncio.Redis(connection_pool=pool)
+    made = redis.asyncio.Redis(connection_pool=pool)
+    for command in ("SMEMBERS", "SDIFF", "SINTER", "SUNION"):
+        made.set_response_callback(command, Members)  # type: ignore[arg-type]  # redis-py passes the answer alone
+    return made

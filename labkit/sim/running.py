@@ -75,22 +75,23 @@ def execute(
     a plan may well wait for what does not happen on every schedule.
     """
     worker: _Worker[Any] | None = getattr(_WORKER, "it", None)
-    if worker is not None and worker.interrupted and worker.stuck is None:
+    if worker is not None and worker.interrupted:
         raise KeyboardInterrupt  # CPython drops one that is raised inside a weakref callback: do not lose the reader's Stop
-    world = SimWorld(seed, faults, Choices(seed, deviations), latency, max_steps=max_steps, max_seconds=max_seconds)
+    choices = Choices(seed, deviations)
+    world = SimWorld(seed, faults, choices, latency, max_steps=max_steps, max_seconds=max_seconds)
     result, error = None, None
     collecting = gc.isenabled()
     gc.disable()  # the collector runs finalizers when it likes: not in the middle of a run that must repeat
     world.enter()
-    if worker is not None:
-        worker.world = world
+    outer = None if worker is None else worker.watch_over(world)
+    history = world.history
     try:
         with world.loop:
             try:
                 result = _drive(world, scenario, dict(args or {}))
                 if strict and (wrong := world.faults.misnamed()):
                     raise FaultError(wrong)
-            except Exception as raised:
+            except (Exception, asyncio.CancelledError) as raised:
                 error = raised
             finally:
                 seconds, steps = world.now(), world.loop.steps
@@ -98,12 +99,14 @@ def execute(
                 world.wind_up()
     finally:
         world.close()
+        if worker is not None:
+            worker.watch_over(outer)
         if collecting:
             gc.enable()
     return Run(
         scenario=getattr(scenario, "__name__", "scenario"),
         result=result,
-        history=world.history,
+        history=history,
         seed=seed,
         faults=tuple(faults),
         args=dict(args or {}),
@@ -111,7 +114,7 @@ def execute(
         error=error,
         seconds=seconds,
         steps=steps,
-        points=world.loop.choices.points,
+        points=choices.points,
     )
 
 
@@ -128,8 +131,15 @@ def _drive(world: SimWorld, scenario: Scenario, args: dict[str, Any]) -> Any:
         worker = getattr(_WORKER, "it", None)
         if worker is None or worker.stuck is None:
             raise
-        raise Stuck(worker.stuck) from None
+        stuck, worker.stuck = (
+            worker.stuck,
+            None,
+        )  # the next run of this worker has its own patience, and the Stop button stops again
+        raise Stuck(stuck) from None
     except (Deadlock, BudgetExceeded) as stopped:
+        worker = getattr(_WORKER, "it", None)
+        if worker is not None and worker.interrupted:
+            raise KeyboardInterrupt from None
         _raise_failures(world, but=main)
         busy = f". Waiting: {world.waiting()}" if isinstance(stopped, BudgetExceeded) else ""
         raise type(stopped)(f"{stopped}{busy}") from None
@@ -177,9 +187,23 @@ class _Worker(Generic[T]):
         return self._work()
 
     def interrupt(self) -> None:
-        """Raise KeyboardInterrupt in the thread at its next bytecode; a simulated world never waits outside Python."""
+        """Stop at the next step of the run; asked again, at the next bytecode (a step that never ends has no next).
+
+        The gentle way first: CPython drops a KeyboardInterrupt that lands in a finalizer, with a message on stderr.
+        """
+        if self.interrupted:
+            self._raise()
         self.interrupted = True
+        if self.world is not None:
+            self.world.loop.max_steps = 0
+
+    def _raise(self) -> None:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(KeyboardInterrupt))
+
+    def watch_over(self, world: SimWorld | None) -> SimWorld | None:
+        """Watch this world from now on; return the one watched so far (a run inside a run gives the watch back)."""
+        outer, self.world, self._seen = self.world, world, (0, -1)
+        return outer
 
     def watch(self) -> None:
         """Interrupt a step that computes without end."""
@@ -189,11 +213,12 @@ class _Worker(Generic[T]):
         seen = (id(world), world.loop.steps)
         if seen != self._seen:
             self._seen, self._since = seen, now
-        elif now - self._since > self._patience and self.stuck is None:
+        elif now - self._since > self._patience:
+            self._since = now  # code that swallowed the first interrupt gets another
             task = asyncio.current_task(world.loop)
             name = "a callback" if task is None else f"task {task.get_name()}"
             self.stuck = f"{name} has been computing for {self._patience:g} s without an await, at {world.now():.3f} s"
-            self.interrupt()
+            self._raise()
 
 
 def in_worker(work: Callable[[], T], *, patience: float | None = None) -> T:

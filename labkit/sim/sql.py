@@ -12,7 +12,9 @@ the write lock at once. Left out: the time a statement takes, and what a real se
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
+import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,6 +25,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from labkit.sim.network import Wire
+from labkit.sim.places import HERE, Place
 from labkit.world import LAB
 
 if TYPE_CHECKING:
@@ -33,6 +36,24 @@ BUSY_PAUSE = 0.005
 
 CROSSING = {"execute", "executemany", "executescript", "commit", "rollback"}
 """What of a connection or cursor needs the server; the rest (making a cursor, fetching rows that are there) does not."""
+
+
+class _Raw(sqlite3.Connection):
+    """Gone once closed: SQLite itself keeps one with an unfinished statement open (sqlite3_close_v2), and its lock with it."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._cursors: weakref.WeakSet[sqlite3.Cursor] = weakref.WeakSet()
+
+    def cursor(self, *args: Any, **options: Any) -> Any:
+        made = super().cursor(*args, **options)
+        self._cursors.add(made)
+        return made
+
+    def close(self) -> None:
+        for cursor in [*self._cursors]:
+            cursor.close()
+        super().close()
 
 
 class SimSqlServer:
@@ -50,7 +71,7 @@ class SimSqlServer:
 
     def open(self) -> sqlite3.Connection:
         """A connection that never waits by itself: waiting is done on virtual time."""
-        raw = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=16)
+        raw = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False, factory=_Raw)
         raw.execute("PRAGMA synchronous=OFF")  # a simulated crash never loses what the operating system has
         raw.execute("PRAGMA foreign_keys=ON")
         return raw
@@ -104,6 +125,9 @@ class SimSqlConnection(aiosqlite.Connection):
         self._timeout = timeout
         self._there, self._back = Wire(), Wire()
         self._broken = False
+        self._hung_up = False
+        self._serving = 0
+        self._place: Place | None = None
         self._waiting: asyncio.Future[Any] | None = None
 
     async def _connect(self) -> aiosqlite.Connection:
@@ -112,10 +136,15 @@ class SimSqlConnection(aiosqlite.Connection):
             raise sqlite3.OperationalError(f"connection refused by {self._server.node}") from ConnectionRefusedError()
         await super()._connect()
         self._server.connections.append(self)
-        self._user = world.here()
-        if self._user != LAB:
-            world.node(self._user).on_death.append(self._client_died)
+        self._used_here()
         return self
+
+    def _used_here(self) -> None:
+        """It belongs to the node that uses it now, as engines may be shared: with that node's life it ends."""
+        place, self._user = HERE.get(), self._world.here()
+        if place is not None and place is not self._place:
+            self._world.node(place.name).on_death.append(lambda: self.stop() if self._place is place else None)
+        self._place = place
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **options: Any) -> Any:
         name = getattr(fn, "__name__", "")
@@ -128,6 +157,7 @@ class SimSqlConnection(aiosqlite.Connection):
 
     async def _ask(self, label: str, work: Callable[[], Any]) -> Any:
         world, server, here = self._world, self._server.node, self._world.here()
+        self._used_here()
         self._waiting = answer = world.loop.create_future()
 
         def deliver(set_answer: Callable[[Any], None], value: Any) -> None:
@@ -140,8 +170,11 @@ class SimSqlConnection(aiosqlite.Connection):
             except (sqlite3.Error, ValueError) as error:
                 reply = partial(deliver, answer.set_exception, error)
             world.network.send(server, here, label, reply, wire=self._back, reply=True)
+            self._serving -= 1
+            self._let_go_when_idle()
 
         def arrive() -> None:
+            self._serving += 1
             world.background(serve(), None if here == LAB else world.node(server), f"{server}: {label}")
 
         world.network.send(here, server, label, arrive, wire=self._there)
@@ -176,10 +209,22 @@ class SimSqlConnection(aiosqlite.Connection):
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(ValueError("no active connection"))
 
-    def _client_died(self) -> None:
-        if self in self._server.connections:
-            self._server.connections.remove(self)
-        self._world.network.send(self._user, self._server.node, "", self._let_go, wire=self._there, last=True)
+    async def close(self) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Hang up. The server carries out what was sent before, a COMMIT perhaps, and then rolls back what is open."""
+        self._broken = True
+        if not self._hung_up and self._connection is not None:
+            self._world.network.send(self._user, self._server.node, "", self._left, wire=self._there, last=True)
+
+    def _left(self) -> None:
+        self._hung_up = True
+        self._let_go_when_idle()
+
+    def _let_go_when_idle(self) -> None:
+        if self._hung_up and not self._serving:
+            self._let_go()
 
     def _let_go(self) -> None:
         if self._connection is not None:
@@ -196,6 +241,7 @@ def engine(world: SimWorld, server: SimSqlServer, timeout: float) -> AsyncEngine
     async def connect(*_: Any, **__: Any) -> aiosqlite.Connection:
         return await SimSqlConnection(world, server, timeout)
 
+    logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())  # a rollback nobody answered is no news on stderr
     made = create_async_engine("sqlite+aiosqlite:///simulated", async_creator=connect, pool_reset_on_return="rollback")
 
     @event.listens_for(made.sync_engine, "begin")

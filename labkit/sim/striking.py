@@ -24,7 +24,7 @@ class Striking:
         self._world = world
         self._faults = faults
         self._triggers = Triggers(faults)
-        self._replicas: dict[int, dict[int, dict[bytes, Any]]] = {}
+        self._replicas: dict[int, list[dict[int, dict[bytes, Any]]]] = {}
 
     def arm(self) -> None:
         """Let every fault with a time strike at that time; those of time 0, before anything else."""
@@ -66,7 +66,7 @@ class Striking:
             self._world.loop.call_at(when, strike, fault, context=contextvars.Context())
 
     def _replicate(self, fault: Failover) -> None:
-        self._replicas[id(fault)] = self._world.redis_server(fault.node).snapshot()
+        self._replicas.setdefault(id(fault), []).append(self._world.redis_server(fault.node).snapshot())
 
     def _strike(self, fault: Fault) -> None:
         world = self._world
@@ -77,7 +77,7 @@ class Striking:
         elif isinstance(fault, Skew):
             world.victim(fault.node).skew(fault.by, fault.rate)
         elif isinstance(fault, Failover):
-            world.redis_server(fault.node).fail_over(self._replicas.pop(id(fault)), fault.lag)
+            world.redis_server(fault.node).fail_over(self._replicas[id(fault)].pop(0), fault.lag)
         else:
             world.network.add(fault)
 

@@ -6,16 +6,18 @@ Left out: choosing the seeds. They are tried as given, and a failing run is not 
 from __future__ import annotations
 
 import os
+import pickle
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from tqdm.auto import tqdm
 
 from labkit.check import Invariant, Verdict
+from labkit.sim.errors import SimulationError
 from labkit.sim.running import execute, in_worker
 from labkit.world import Fault, Run, Scenario
 
@@ -77,10 +79,20 @@ def sweep(
     if executor is None:
         runs = in_worker(lambda: [job() for job in watched(jobs, progress)])
     else:
-        futures = [executor.submit(job) for job in jobs]
+        futures = [executor.submit(_portable, job) for job in jobs]
         runs = [future.result() for future in watched(futures, progress)]
     verdicts = [invariant.check(run) if invariant is not None and run.error is None else None for run in runs]
     return Sweep(tuple(runs), tuple(verdicts))
+
+
+def _portable(job: Callable[[], Run]) -> Run:
+    """The run, with an error that survives the way back: an exception that cannot be unpickled breaks the whole pool."""
+    made = job()
+    try:
+        pickle.loads(pickle.dumps(made.error))
+    except Exception:
+        return replace(made, error=SimulationError(f"{type(made.error).__name__}: {made.error}"))
+    return made
 
 
 def watched(items: Sequence[Any], progress: bool) -> Iterator[Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import random
 import shutil
 import tempfile
 from collections.abc import Coroutine, Sequence
@@ -19,7 +20,7 @@ import redis.asyncio
 from redis import Redis as BlockingRedis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from labkit.sim import clock, threads
+from labkit.sim import clock, order, threads
 from labkit.sim import redis as sim_redis
 from labkit.sim import sql as sim_sql
 from labkit.sim.blocking import blocking_client
@@ -55,6 +56,7 @@ class SimWorld(WorldBase):
         self.network = Network(self, latency)
         self.buried: list[Place] = []
         self.failures: list[BaseException] = []
+        self.dice = random.Random(f"labkit {seed} redis")
         self.faults = Striking(self, faults)
         self._nodes: dict[str, SimNode] = {}
         self.asked_for: set[str] = set()
@@ -184,30 +186,37 @@ class SimWorld(WorldBase):
         """Make this the world of the current thread."""
         threads.install()
         clock.enter(self.loop, self)
+        order.install()
 
     def wind_up(self) -> None:
         """Stop what still runs, give every live task the chance to clean up, and bury the dead ones unopened."""
         dead = {id(place) for place in self.buried}
-        rest = []
+        rest: list[asyncio.Task[Any]] = []
         for task in self.loop.tasks:
             if task.done():
                 continue
             if id(task.place) in dead:
-                keep_for_ever(task.get_coro())  # type: ignore[arg-type]
+                keep_for_ever(task.get_coro())
             else:
                 task.cancel()
                 rest.append(task)
         self.loop.max_steps += 50_000
         self.loop.max_seconds = self.now() + 120
         try:
-            self.loop.turn(lambda: all(task.done() for task in rest), idle=self.idle)
+            self.loop.turn(lambda: not rest or self._all_done(rest), idle=self.idle)
         except SimulationError:
-            for task in rest:
-                if not task.done():
-                    keep_for_ever(task.get_coro())  # type: ignore[arg-type]
+            for left in rest:
+                if not left.done():
+                    keep_for_ever(left.get_coro())
+
+    @staticmethod
+    def _all_done(rest: list[asyncio.Task[Any]]) -> bool:
+        while rest and rest[-1].done():
+            rest.pop()
+        return not rest
 
     def close(self) -> None:
-        """Put everything away."""
+        """Put everything away. What a dead coroutine still refers to is emptied: it is kept for ever."""
         self.finish()
         for node in self._nodes.values():
             node.close_freeze(None)
@@ -221,6 +230,29 @@ class SimWorld(WorldBase):
         self.loop.close()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+        self._forget()
+
+    def _forget(self) -> None:
+        for place in self.loop.places:
+            if place.blocked:  # unwound, it would run its finally blocks
+                keep_for_ever(place.stack)
+            else:
+                place.stack.throw()
+            place.stack = None
+        for task in self.loop.tasks:
+            asyncio._unregister_task(task)
+        self.loop.tasks.clear()
+        for client in self._clients.values():
+            vars(client.connection_pool).clear()
+            vars(client).clear()
+        for server in self._redis.values():
+            for connection in server.connections:
+                vars(connection).clear()
+            vars(server).clear()
+        if self.buried:
+            vars(self.loop).clear()
+            self.loop.close()
+            vars(self).clear()
 
 
 def describe(task: asyncio.Task[Any]) -> str:

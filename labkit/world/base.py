@@ -10,6 +10,7 @@ Left out: the faults. A subclass learns from `_on_event` when one is due (`Trigg
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -94,9 +95,9 @@ class WorldBase(ABC):
         self._issued.add(fresh)
         return fresh
 
-    def record(self, kind: str, **data: Any) -> Event:
-        """Write an event of the current node into the history."""
-        event = Event(self.history.next_seq(), self.now(), self.here(), kind, data)
+    def record(self, kind: str, /, **data: Any) -> Event:
+        """Write an event of the current node into the history, with the facts as they are now."""
+        event = Event(self.history.next_seq(), self.now(), self.here(), kind, copy.deepcopy(data))
         self.history.events.append(event)
         self._on_event(event)
         return event

@@ -58,8 +58,9 @@ def run_in_thread(function: Callable[[], T], on_interrupt: Callable[[], None], w
         worker.start()
         call.wait(watch)
     except KeyboardInterrupt:
-        on_interrupt()
-        worker.join()
+        while worker.is_alive():  # an interrupt that lands in a finalizer is swallowed there: say it again
+            on_interrupt()
+            worker.join(0.5)
         raise
     worker.join()
     return call.result()
