@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from labkit.check import Invariant, Verdict
 from labkit.sim.errors import Stuck
-from labkit.sim.running import execute, in_worker
+from labkit.sim.running import execute
 from labkit.sim.spaces import Space, moments
+from labkit.sim.worker import in_worker
 from labkit.world import Fault, Run, Scenario
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from labkit.sim.choices import Latency
-from labkit.sim.loop import Handle
+from labkit.sim.tasks import Handle
 from labkit.world import LAB, Duplication, LoseReply, Loss, Message, Partition, Slow, Span
 
 if TYPE_CHECKING:

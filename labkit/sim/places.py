@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labkit.sim.loop import Handle
+    from labkit.sim.tasks import Handle
 
 
 class Place:

@@ -105,6 +105,11 @@ class ServerSocket(AsyncFakeSocket):
         if not self._hung_up:
             self._connection.answer(self, msg)
 
+    def _xreadgroup(self, consumer: Any, groups: Any, count: Any, noack: Any, min_idle: Any, first_pass: bool) -> Any:
+        """fakeredis 2.40 waits only without COUNT, and then loses what is there already: told that this is not the first
+        pass it reads, and None is what makes a command that may block wait."""
+        return super()._xreadgroup(consumer, groups, count, noack, min_idle, False) or None
+
     async def _async_blocking(self, *args: Any, **options: Any) -> None:
         if self._hung_up:
             return

@@ -10,24 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import ctypes
 import gc
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from labkit.sim.choices import Choices, Latency
 from labkit.sim.errors import BudgetExceeded, Deadlock, Stuck, TaskFailed, TasksLeftRunning
 from labkit.sim.places import DAEMON, HERE
+from labkit.sim.worker import current, in_worker
 from labkit.sim.world import SimWorld, describe
 from labkit.world import Fault, FaultError, Run, Scenario
-from labkit.world.thread import run_in_thread
 
-T = TypeVar("T")
 USUAL = Latency()
-PATIENCE = 10.0
-"""How long one step may compute without an await, in real seconds."""
 
 
 def run(
@@ -74,7 +68,7 @@ def execute(
     Only when it is `strict` does it complain of a fault that names a node or an event which the run never had: in a search,
     a plan may well wait for what does not happen on every schedule.
     """
-    worker: _Worker[Any] | None = getattr(_WORKER, "it", None)
+    worker = current()
     if worker is not None and worker.interrupted:
         raise KeyboardInterrupt  # CPython drops one that is raised inside a weakref callback: do not lose the reader's Stop
     choices = Choices(seed, deviations)
@@ -128,16 +122,14 @@ def _drive(world: SimWorld, scenario: Scenario, args: dict[str, Any]) -> Any:
     try:
         loop.turn(main.done, idle=world.idle)
     except KeyboardInterrupt:
-        worker = getattr(_WORKER, "it", None)
+        worker = current()
         if worker is None or worker.stuck is None:
             raise
-        stuck, worker.stuck = (
-            worker.stuck,
-            None,
-        )  # the next run of this worker has its own patience, and the Stop button stops again
+        # The next run of this worker has its own patience, and the Stop button stops again.
+        stuck, worker.stuck = worker.stuck, None
         raise Stuck(stuck) from None
     except (Deadlock, BudgetExceeded) as stopped:
-        worker = getattr(_WORKER, "it", None)
+        worker = current()
         if worker is not None and worker.interrupted:
             raise KeyboardInterrupt from None
         _raise_failures(world, but=main)
@@ -163,70 +155,3 @@ def _raise_failures(world: SimWorld, *, but: asyncio.Task[Any]) -> None:
             raise TaskFailed(f"task {task.get_name()} raised {type(error).__name__}: {error}") from error
     if world.failures:
         raise TaskFailed(f"a callback raised {type(world.failures[0]).__name__}: {world.failures[0]}") from world.failures[0]
-
-
-_WORKER = threading.local()
-
-
-class _Worker(Generic[T]):
-    """A thread that runs simulated worlds, and the watch that is kept on it."""
-
-    def __init__(self, work: Callable[[], T], patience: float) -> None:
-        self._work = work
-        self._patience = patience
-        self._thread = 0
-        self._seen: tuple[int, int] = (0, 0)
-        self._since = 0.0
-        self.world: SimWorld | None = None
-        self.stuck: str | None = None
-        self.interrupted = False
-
-    def __call__(self) -> T:
-        self._thread = threading.get_ident()
-        _WORKER.it = self
-        return self._work()
-
-    def interrupt(self) -> None:
-        """Stop at the next step of the run; asked again, at the next bytecode (a step that never ends has no next).
-
-        The gentle way first: CPython drops a KeyboardInterrupt that lands in a finalizer, with a message on stderr.
-        """
-        if self.interrupted:
-            self._raise()
-        self.interrupted = True
-        if self.world is not None:
-            self.world.loop.max_steps = 0
-
-    def _raise(self) -> None:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(KeyboardInterrupt))
-
-    def watch_over(self, world: SimWorld | None) -> SimWorld | None:
-        """Watch this world from now on; return the one watched so far (a run inside a run gives the watch back)."""
-        outer, self.world, self._seen = self.world, world, (0, -1)
-        return outer
-
-    def watch(self) -> None:
-        """Interrupt a step that computes without end."""
-        world, now = self.world, time.monotonic()
-        if world is None or not world.loop.is_running():
-            return
-        seen = (id(world), world.loop.steps)
-        if seen != self._seen:
-            self._seen, self._since = seen, now
-        elif now - self._since > self._patience:
-            self._since = now  # code that swallowed the first interrupt gets another
-            task = asyncio.current_task(world.loop)
-            name = "a callback" if task is None else f"task {task.get_name()}"
-            self.stuck = f"{name} has been computing for {self._patience:g} s without an await, at {world.now():.3f} s"
-            self._raise()
-
-
-def in_worker(work: Callable[[], T], *, patience: float | None = None) -> T:
-    """Call `work()` in a thread that the Stop button can interrupt; directly, when this already is one.
-
-    A single step that computes for `patience` real seconds (`PATIENCE`) without an await is interrupted too: see `Stuck`.
-    """
-    if getattr(_WORKER, "it", None) is not None:
-        return work()
-    worker = _Worker(work, PATIENCE if patience is None else patience)
-    return run_in_thread(worker, on_interrupt=worker.interrupt, watch=worker.watch)

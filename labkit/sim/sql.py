@@ -14,10 +14,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-import weakref
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiosqlite
@@ -26,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from labkit.sim.network import Wire
 from labkit.sim.places import HERE, Place
+from labkit.sim.sql_server import SimSqlServer
 from labkit.world import LAB
 
 if TYPE_CHECKING:
@@ -36,51 +35,6 @@ BUSY_PAUSE = 0.005
 
 CROSSING = {"execute", "executemany", "executescript", "commit", "rollback"}
 """What of a connection or cursor needs the server; the rest (making a cursor, fetching rows that are there) does not."""
-
-
-class _Raw(sqlite3.Connection):
-    """Gone once closed: SQLite itself keeps one with an unfinished statement open (sqlite3_close_v2), and its lock with it."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._cursors: weakref.WeakSet[sqlite3.Cursor] = weakref.WeakSet()
-
-    def cursor(self, *args: Any, **options: Any) -> Any:
-        made = super().cursor(*args, **options)
-        self._cursors.add(made)
-        return made
-
-    def close(self) -> None:
-        for cursor in [*self._cursors]:
-            cursor.close()
-        super().close()
-
-
-class SimSqlServer:
-    """One database server, on one node: an SQLite file in WAL mode that lives as long as the run."""
-
-    def __init__(self, world: SimWorld, node: str, path: Path) -> None:
-        self.node = node
-        self._world = world
-        self._path = path
-        self.connections: list[SimSqlConnection] = []
-        world.node(node).on_death.append(self._died)
-        with sqlite3.connect(path) as first:
-            first.execute("PRAGMA journal_mode=WAL")
-        first.close()
-
-    def open(self) -> sqlite3.Connection:
-        """A connection that never waits by itself: waiting is done on virtual time."""
-        raw = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False, factory=_Raw)
-        raw.execute("PRAGMA synchronous=OFF")  # a simulated crash never loses what the operating system has
-        raw.execute("PRAGMA foreign_keys=ON")
-        return raw
-
-    def _died(self) -> None:
-        connections, self.connections = self.connections, []
-        for connection in connections:
-            connection.broken()
-        self._world.loop.call_soon(lambda: self._world.node(self.node).on_death.append(self._died))
 
 
 class _InLine:

@@ -18,7 +18,8 @@ from tqdm.auto import tqdm
 
 from labkit.check import Invariant, Verdict
 from labkit.sim.errors import SimulationError
-from labkit.sim.running import execute, in_worker
+from labkit.sim.running import execute
+from labkit.sim.worker import in_worker
 from labkit.world import Fault, Run, Scenario
 
 

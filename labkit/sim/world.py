@@ -32,6 +32,7 @@ from labkit.sim.network import Network
 from labkit.sim.node import EPOCH, SimNode, keep_for_ever
 from labkit.sim.places import DAEMON, HERE, Place
 from labkit.sim.redis_server import SimRedisServer
+from labkit.sim.sql_server import SimSqlServer
 from labkit.sim.striking import Striking
 from labkit.world import LAB, ASGIApp, Event, Fault
 from labkit.world.base import WorldBase
@@ -62,7 +63,7 @@ class SimWorld(WorldBase):
         self.asked_for: set[str] = set()
         self._redis: dict[str, SimRedisServer] = {}
         self._clients: dict[tuple[Place | None, str, float], redis.asyncio.Redis] = {}
-        self._sql: dict[str, sim_sql.SimSqlServer] = {}
+        self._sql: dict[str, SimSqlServer] = {}
         self._engines: list[AsyncEngine] = []
         self._services: dict[str, ASGIApp] = {}
         self._folder: Path | None = None
@@ -117,7 +118,7 @@ class SimWorld(WorldBase):
             if self._folder is None:
                 memory = Path("/dev/shm")  # where there is one, nothing is written to a disk
                 self._folder = Path(tempfile.mkdtemp(prefix="labkit-", dir=memory if memory.is_dir() else None))
-            self._sql[server] = sim_sql.SimSqlServer(self, server, self._folder / f"{len(self._sql)}.sqlite")
+            self._sql[server] = SimSqlServer(self, server, self._folder / f"{len(self._sql)}.sqlite")
         engine = sim_sql.engine(self, self._sql[server], timeout)
         self._engines.append(engine)
         return engine

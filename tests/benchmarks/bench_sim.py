@@ -21,7 +21,8 @@ import looptime
 from fakeredis import FakeAsyncRedis, FakeServer
 from redis.exceptions import LockNotOwnedError
 
-from labkit.sim.running import execute, in_worker
+from labkit.sim.running import execute
+from labkit.sim.worker import in_worker
 from labkit.world import World
 from tests.benchmarks._report import report
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from labkit.sim import BudgetExceeded, Deadlock, NotSimulated, Stuck, TaskFailed, TasksLeftRunning, run
-from labkit.sim.running import execute, in_worker
+from labkit.sim.running import execute
+from labkit.sim.worker import in_worker
 from labkit.world import Crash, Fault, FaultError, Partition, Pause, Slow, World
 
 

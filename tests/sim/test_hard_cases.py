@@ -103,7 +103,7 @@ def test_crashed_runs_leave_no_open_files() -> None:
 
 
 STUCK = """
-import labkit.sim.running as R; R.PATIENCE = 0.5
+import labkit.sim.worker as R; R.PATIENCE = 0.5
 from labkit.sim import sweep
 async def spin(world):
     while True: pass
