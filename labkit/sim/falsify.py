@@ -20,6 +20,7 @@ from labkit.check import Invariant, Verdict
 from labkit.sim.errors import Stuck
 from labkit.sim.running import execute
 from labkit.sim.spaces import Space, moments
+from labkit.sim.unbiased import unbiased
 from labkit.sim.worker import in_worker
 from labkit.world import Fault, Run, Scenario
 
@@ -87,7 +88,9 @@ def falsify(
     if runs < 1:
         raise ValueError(f"runs must be at least 1, got {runs!r}")
     arguments = st.fixed_dictionaries({name: _space(value) for name, value in (args or {}).items()})
-    calm = in_worker(lambda: execute(scenario, None, (), (), _first(args or {}), **options))
+    with unbiased():
+        first = _first(args or {})
+    calm = in_worker(lambda: execute(scenario, None, (), (), first, **options))
     points, known = max(20, calm.points), moments(calm.history)
     spaces = [space if isinstance(space, st.SearchStrategy) else space(known) for space in faults]
     plans = st.lists(st.one_of(spaces), max_size=at_most).map(tuple) if spaces else st.just(())
@@ -127,7 +130,8 @@ def falsify(
 
     found: _Broken | None = None
     try:
-        in_worker(attempt)
+        with unbiased():
+            in_worker(attempt)
     except _Broken as broken:
         found = broken
     except _Stuck as stuck:

@@ -84,7 +84,7 @@ class World(Protocol):
     def new_id(self, prefix: str = "") -> str:
         """A fresh id, the same in every run with this seed."""
 
-    def record(self, kind: str, **data: Any) -> Event:
+    def record(self, kind: str, /, **data: Any) -> Event:
         """Write an event of the current node into the history."""
 
     def holding(self, label: str) -> AbstractContextManager[None]:
