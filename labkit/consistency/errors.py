@@ -3,7 +3,8 @@
 - a lock: `LockTimeout`, definitely not held; `LockUnknown`, the server did not answer, so the lock may be held, and ends by
   itself; `LeaseLost`, it was held and is not any more. All are kinds of redis-py's own `LockError`, so that code written for
   `redis.asyncio.lock.Lock` catches them;
-- a refusal, nothing was read or written: `StaleToken` of a fenced resource, `UnknownSku` and `OutOfStock` of the inventory;
+- a refusal, nothing was read or written: `StaleToken` of a fenced resource, `UnknownSku` and `OutOfStock` of the inventory,
+  `UnknownHold` and `NotHeld` of a reservation, `QuotaSpent` of a site's part;
 - a request with a key: `KeyReused` and `KeyInProgress`, nothing was begun; `ClaimLost`, nothing of it may be committed;
 - the database: `DatabaseUnavailable`, whose `outcome` says which.
 
@@ -50,7 +51,9 @@ class StaleToken(Exception):
 
 
 class Refused(Exception):
-    """The inventory refused a sale: it definitely did not happen."""
+    """A definite no: it did not happen, and asking again will not help. The inventory's and the shop's are kinds of it."""
+
+    outcome: Literal["failed"] = "failed"
 
 
 class UnknownSku(Refused):
@@ -67,6 +70,31 @@ class OutOfStock(Refused):
     def __init__(self, sku: str, wanted: int, available: int) -> None:
         self.sku, self.wanted, self.available = sku, wanted, available
         super().__init__(f"{wanted} of {sku!r} wanted, {available} available")
+
+
+class QuotaSpent(OutOfStock):
+    """A site has not so many rights left; other sites may. `available` is what it has."""
+
+    def __init__(self, sku: str, wanted: int, available: int, site: str) -> None:
+        super().__init__(sku, wanted, available)
+        self.site = site
+        self.args = (f"{wanted} of {sku!r} wanted, {available} left of the quota of {site!r}",)
+
+
+class UnknownHold(Refused):
+    """There is no such hold."""
+
+    def __init__(self, hold_id: str) -> None:
+        self.hold_id = hold_id
+        super().__init__(f"no hold {hold_id!r}")
+
+
+class NotHeld(Refused):
+    """The hold has ended, or was only accepted so far, as `status` says; nothing was changed."""
+
+    def __init__(self, hold_id: str, status: str) -> None:
+        self.hold_id, self.status = hold_id, status
+        super().__init__(f"hold {hold_id!r} is not held, it is {status}")
 
 
 class KeyReused(Exception):

@@ -61,7 +61,7 @@ async def begin_immediate(engine: AsyncEngine, *, within: float | None = None) -
                     await _limit_statements(connection, within)
                 yield connection
                 committing = True
-    except (DBAPIError, PoolTimeout, OSError) as error:
+    except Exception as error:
         if not is_temporary(error):
             raise
         raise DatabaseUnavailable("unknown" if committing else "failed", _reason(error)) from error
@@ -74,7 +74,7 @@ async def reading(engine: AsyncEngine, *, within: float | None = None) -> AsyncI
     try:
         async with asyncio.timeout(within), engine.connect() as connection:
             yield connection
-    except (DBAPIError, PoolTimeout, OSError) as error:
+    except Exception as error:
         if not is_temporary(error):
             raise
         raise DatabaseUnavailable("failed", _reason(error)) from error
@@ -94,8 +94,8 @@ def is_temporary(error: BaseException) -> bool:
     """Whether `error` is the database's state (down, busy, slow, a lock, a deadlock) and not a fault of the statement."""
     if isinstance(error, (PoolTimeout, OSError)):
         return True
-    if not isinstance(error, DBAPIError):
-        return False
+    if not isinstance(error, DBAPIError):  # asyncpg's refusal of a connection comes as it is: "the database is starting up"
+        return str(getattr(error, "sqlstate", "")).startswith(_TEMPORARY)
     state = getattr(error.orig, "sqlstate", None)
     if error.connection_invalidated or state is not None:
         return error.connection_invalidated or str(state).startswith(_TEMPORARY)

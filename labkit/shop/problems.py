@@ -4,8 +4,10 @@ Shows: one function from a domain error to its problem, and one that teaches a F
 
 | status | when | what the client can do |
 |---|---|---|
-| 400, 404, 405 | the body is no JSON; no such order, product, SKU or path | correct the request |
+| 400, 404, 405 | the body is no JSON; no such order, product, SKU, saga or path | correct the request |
+| 402 | the payment is declined | pay otherwise |
 | 409 | not enough stock; or a request with this Idempotency-Key is still in progress | order less; or wait `Retry-After` |
+| 409, 410 | a country that is not served, a saga in another status; or the undo came first | give it up |
 | 422 | a field is out of bounds; or the Idempotency-Key was used for another payload | correct the request |
 | 503 | no lease, or no database; `outcome` says whether it happened | wait `Retry-After`, repeat with the same key |
 | 500 | a mistake of ours, logged and not described | report it |
@@ -29,11 +31,14 @@ from labkit.consistency.errors import (
     KeyInProgress,
     KeyReused,
     OutOfStock,
+    Refused,
     StaleToken,
     UnknownSku,
 )
 from labkit.consistency.idempotency import Answer
+from labkit.sagas.errors import UnknownDefinition, UnknownSaga, WrongStatus
 from labkit.shop.orders import LockUnavailable
+from labkit.shop.refusals import Declined, NotServed, Withdrawn
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER = 1.0
@@ -61,6 +66,18 @@ def problem_of(error: Exception) -> Answer:
             detail = f"{wanted} of {sku!r} wanted, {available} available; nothing of this order was sold."
             facts = {"sku": sku, "wanted": wanted, "available": available}
             return problem(409, "insufficient-stock", "Insufficient stock", detail, **facts)
+        case Declined():
+            return problem(402, "declined", "Payment declined", f"{error}.")
+        case NotServed():
+            return problem(409, "not-served", "Country not served", f"{error}.")
+        case Withdrawn():
+            return problem(410, "withdrawn", "Withdrawn", f"{error}.")
+        case UnknownSaga():
+            return problem(404, "not-found", "Not found", f"There is {error}.")
+        case WrongStatus():
+            return problem(409, "wrong-status", "Not in this status", f"{error}.")
+        case UnknownDefinition():
+            return problem(503, "unavailable", "Temporarily unavailable", f"{error}.")
         case KeyInProgress() | ClaimLost():
             detail = "A request with this Idempotency-Key is in progress; repeat it later for its answer."
             return problem(409, "in-progress", "Request in progress", detail)
@@ -100,8 +117,9 @@ def install(app: FastAPI) -> None:
             headers["Retry-After"] = f"{max(1, math.ceil(error.retry_after))}"
         return to_response(answer, headers)
 
-    kinds = (UnknownSku, OutOfStock, StaleToken, KeyInProgress, KeyReused, ClaimLost, LockUnavailable, DatabaseUnavailable)
-    for kind in (*kinds, NotFound, RequestValidationError, HTTPException, Exception):
+    kinds = (Refused, StaleToken, KeyInProgress, KeyReused, ClaimLost, LockUnavailable, DatabaseUnavailable)
+    sagas = (UnknownSaga, UnknownDefinition, WrongStatus)
+    for kind in (*kinds, *sagas, NotFound, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, respond)
 
 

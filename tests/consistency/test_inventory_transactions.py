@@ -226,3 +226,21 @@ def test_a_time_limit_that_is_none_is_refused(sqlite_url: str, within: float) ->
                     pass
 
     on(sqlite_url, scenario)
+
+
+def test_a_server_that_is_still_starting_up_is_unavailable_and_nothing_happened() -> None:
+    exceptions = pytest.importorskip("asyncpg").exceptions
+    refusal = exceptions.CannotConnectNowError("the database system is starting up")  # SQLAlchemy lets it through as it is
+
+    async def refuse(*_: Any, **__: Any) -> Any:
+        raise refusal
+
+    async def scenario() -> None:
+        engine = create_async_engine("postgresql+asyncpg://nowhere/", async_creator=refuse)
+        for block in (begin_immediate, reading):
+            with pytest.raises(DatabaseUnavailable) as unavailable:
+                async with block(engine):
+                    raise AssertionError("there was a connection")
+            assert unavailable.value.outcome == "failed" and unavailable.value.__cause__ is refusal
+
+    asyncio.run(scenario())

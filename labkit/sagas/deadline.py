@@ -1,0 +1,121 @@
+"""Deadlines: a process that waits for events must end even when one never comes.
+
+Shows: a deadline is a row, set in the transaction that begins the process and cleared in the one that ends it. A worker takes
+the rows that are due: in one transaction it deletes the row, does what is to be done, and puts what it has to say (the order
+has timed out) into the outbox.
+
+Guarantees: a deadline fires at most once, whatever the number of workers, and never after it was cleared: whoever deletes the
+row has the decision. If a process clears its deadline *before* it changes its own state, as the worker does, the two take
+their locks in one order and cannot deadlock.
+
+Leaves out: punctuality. A deadline fires when it is due and a worker looks, by the worker's clock.
+
+Sources: NServiceBus documentation, "Saga timeouts"; Richardson, "Microservices Patterns", 2018, ch. 4 (process managers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Column, Double, MetaData, String, Table, delete, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from labkit.consistency.transactions import begin_immediate, insert_if_new, reading
+from labkit.sagas.envelope import Cause, Event
+from labkit.sagas.subscriber import Sends
+from labkit.sagas.working import Observe, ignore, work
+
+metadata = MetaData()
+deadlines = Table(
+    "deadlines",
+    metadata,
+    Column("owner", String(64), primary_key=True),
+    Column("process", String(64), primary_key=True),
+    Column("due_at", Double, nullable=False, index=True),
+    Column("cause_id", String(64), nullable=False),
+    Column("correlation", String(64), nullable=False),
+)
+
+WhenDue = Callable[[AsyncConnection, str], Awaitable[Iterable[Event]]]
+"""In one transaction: end this process, and return what to say about it."""
+
+
+@dataclass(frozen=True)
+class _Cause:
+    id: str
+    correlation: str
+
+
+class Deadlines:
+    """The deadlines of one service, in the table `deadlines` of the database its processes are in."""
+
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
+
+    def __repr__(self) -> str:
+        return f"<Deadlines of {self.owner}>"
+
+    async def set(self, connection: AsyncConnection, process: str, due_at: float, *, cause: Cause) -> None:
+        """Have the process end at `due_at` (seconds since 1970) at the latest. One that has a deadline keeps it."""
+        row = {"owner": self.owner, "process": process, "due_at": due_at}
+        row |= {"cause_id": cause.id, "correlation": cause.correlation}
+        await connection.execute(insert_if_new(connection.engine, deadlines).values(row))
+
+    async def clear(self, connection: AsyncConnection, process: str) -> bool:
+        """The process has ended by itself; False when it has no deadline (any more)."""
+        mine = delete(deadlines).where(deadlines.c.owner == self.owner, deadlines.c.process == process)
+        return (await connection.execute(mine)).rowcount == 1
+
+
+class DeadlineWorker:
+    """Fires what is due. `outbox` is that of the same service; `within` bounds each transaction, in seconds."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        deadlines: Deadlines,
+        outbox: Sends,
+        when_due: WhenDue,
+        *,
+        clock: Callable[[], float],
+        within: float = 5.0,
+        observe: Observe = ignore,
+    ) -> None:
+        self._engine = engine
+        self._deadlines = deadlines
+        self._outbox = outbox
+        self._when_due = when_due
+        self._clock = clock
+        self._within = within
+        self._observe = observe
+
+    def __repr__(self) -> str:
+        return f"<DeadlineWorker of {self._deadlines.owner}>"
+
+    async def fire(self, limit: int = 100) -> int:
+        """Fire the `limit` oldest that are due, each in its own transaction; returns how many. Raises `DatabaseUnavailable`."""
+        due = select(deadlines).where(deadlines.c.owner == self._deadlines.owner, deadlines.c.due_at <= self._clock())
+        async with reading(self._engine, within=self._within) as connection:
+            rows = (await connection.execute(due.order_by(deadlines.c.due_at, deadlines.c.process).limit(limit))).all()
+        fired = 0
+        for row in rows:
+            async with begin_immediate(self._engine, within=self._within) as connection:
+                if not await self._deadlines.clear(connection, row.process):
+                    continue  # it ended, or another worker fired it, since we looked
+                for event in await self._when_due(connection, row.process):
+                    cause = _Cause(row.cause_id, row.correlation)
+                    await self._outbox.add(connection, event, aggregate=row.process, cause=cause)
+            fired += 1
+            self._observe("deadline fired", process=row.process)
+        return fired
+
+    async def work(self, poll: float = 1.0) -> None:
+        """Fire for ever; ends by cancellation."""
+        await work(self.fire, poll=poll, observe=self._observe)
+
+
+async def create_deadlines(engine: AsyncEngine) -> None:
+    """Create the table `deadlines` where it is missing."""
+    async with begin_immediate(engine) as connection:
+        await connection.run_sync(metadata.create_all)

@@ -1,0 +1,75 @@
+"""The sagas over HTTP: what became of one, which are in a status, and what an operator does.
+
+Shows: `app.include_router(saga_routes(orchestrator))`. A service that starts a saga answers 202 with its Location,
+`/sagas/{id}`, and drives nothing while the client waits: `orchestrator.work()` does, wherever it runs.
+
+Guarantees: `GET /sagas/{id}` answers in the shape of the source document, names and statuses of the steps and of the
+compensations, from the database alone.
+
+Leaves out: who may operate, and who may read (errors are shown as the steps raised them: a few lines, no SQL). And problem
+details, which the app that includes the routes installs (`labkit.shop.problems` does).
+
+Source: RFC 9110, 15.3.3 (202 Accepted).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from labkit.sagas.orchestrator import Orchestrator
+
+ID = r"^[A-Za-z0-9._:-]{1,64}$"
+SagaId = Annotated[str, Path(pattern=ID)]
+Status = Literal["pending", "running", "compensating", "completed", "compensated", "compensation_failed", "stuck"]
+
+
+class Resolution(BaseModel):
+    """What was done by hand."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    note: Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")]
+
+
+def saga_routes(orchestrator: Orchestrator) -> APIRouter:
+    """The routes below `/sagas`. Their errors are `UnknownSaga`, `UnknownDefinition`, `WrongStatus`, `ClaimLost`."""
+    routes = APIRouter(prefix="/sagas", tags=["sagas"])
+
+    @routes.get("")
+    async def find(
+        status: Annotated[Status | None, Query()] = None,
+        after: Annotated[str | None, Query(pattern=ID, description="The last id of the page before")] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> list[dict[str, Any]]:
+        """The sagas in a status, the oldest first."""
+        return await orchestrator.find(status, after=after, limit=limit)
+
+    @routes.get("/{saga_id}")
+    async def status(saga_id: SagaId) -> dict[str, Any]:
+        """How far it has come, and why it turned back if it did."""
+        return await orchestrator.status(saga_id)
+
+    @routes.get("/{saga_id}/timeline")
+    async def timeline(saga_id: SagaId) -> list[dict[str, Any]]:
+        """Everything that was written down of it, in order."""
+        return await orchestrator.timeline(saga_id)
+
+    @routes.post("/{saga_id}/cancel", status_code=202)
+    async def cancel(saga_id: SagaId) -> dict[str, Any]:
+        """Ask it to turn back. Past its pivot it goes on."""
+        return {"saga_id": saga_id, "status": await orchestrator.cancel(saga_id)}
+
+    @routes.post("/{saga_id}/retry", status_code=202)
+    async def retry(saga_id: SagaId) -> dict[str, Any]:
+        """Try again what failed."""
+        return {"saga_id": saga_id, "status": await orchestrator.retry(saga_id)}
+
+    @routes.post("/{saga_id}/resolve", status_code=202)
+    async def resolve(saga_id: SagaId, resolution: Resolution) -> dict[str, Any]:
+        """Take what failed as done by hand."""
+        return {"saga_id": saga_id, "status": await orchestrator.resolve(saga_id, resolution.note)}
+
+    return routes

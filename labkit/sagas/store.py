@@ -1,0 +1,164 @@
+"""Where sagas are kept: a head row for the claim and the index, and the log, which is the truth.
+
+Shows: the one write of an orchestrator. `save` checks and renews the claim and appends what is new, two statements in one
+transaction, to which a local step adds its own effect. The claim is a compare-and-set on `revision`: a worker that was taken
+over, however long it slept, changes no row and gets `ClaimLost`, and its transaction is rolled back.
+
+Guarantees: a fact is in the log only if whoever wrote it held the claim at that commit; facts have no gaps and one order.
+
+Leaves out: deleting old sagas, and tables that change (a table that is there is taken as it is).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    false,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from labkit.consistency.errors import ClaimLost
+from labkit.consistency.transactions import begin_immediate, insert_if_new, reading, use_write_ahead_log
+from labkit.sagas.errors import SagaExists, UnknownSaga
+from labkit.sagas.state import ACTIVE, Saga
+
+metadata = MetaData()
+sagas = Table(
+    "sagas",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("input", JSON, nullable=False),
+    Column("status", String(32), nullable=False),
+    Column("reason", Text),
+    Column("deadline", Double),
+    Column("created_at", Double, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("owner", String(64)),
+    Column("lease_until", Double, nullable=False),
+    Column("cancel_requested", Boolean, nullable=False, server_default=false()),
+    Index("sagas_by_status", "status", "created_at", "id"),
+)
+saga_log = Table(
+    "saga_log",
+    metadata,
+    Column("saga_id", String(64), ForeignKey("sagas.id"), primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("event", String(32), nullable=False),
+    Column("step", String(64)),
+    Column("direction", String(4)),
+    Column("data", JSON(none_as_null=True)),
+)
+_HEAD = ("id", "name", "version", "input", "deadline", "created_at", "revision", "owner", "lease_until", "cancel_requested")
+_FACT = ("seq", "at", "event", "step", "direction", "data")
+_CLAIM = (
+    update(sagas)
+    .where(sagas.c.id == bindparam("saga"), sagas.c.revision == bindparam("known"))
+    .values({name: bindparam(f"new_{name}") for name in ("revision", "status", "reason", "owner", "lease_until")})
+    .returning(sagas.c.cancel_requested)
+)
+
+
+async def create_sagas(engine: AsyncEngine) -> None:
+    """Create the tables, if need be."""
+    await use_write_ahead_log(engine)
+    async with begin_immediate(engine) as connection:
+        await connection.run_sync(metadata.create_all)
+
+
+async def claim(
+    connection: AsyncConnection, saga: Saga, *, owner: str | None, lease_until: float, status: str, reason: str | None
+) -> bool:
+    """Write the head: the first statement of every save. Returns whether somebody asked to cancel. Raises `ClaimLost`.
+
+    A saga that is in no table yet (revision 0) gets its row here, or `SagaExists` is raised.
+    """
+    new = {"revision": saga.revision + 1, "status": status, "reason": reason, "owner": owner, "lease_until": lease_until}
+    if saga.revision == 0:
+        head = {name: getattr(saga, name) for name in ("id", "name", "version", "input", "deadline", "created_at")}
+        made = await connection.execute(insert_if_new(connection.engine, sagas).values(**head, **new))
+        if not made.rowcount:
+            raise SagaExists(saga.id)
+        return False
+    values = {"saga": saga.id, "known": saga.revision, **{f"new_{name}": value for name, value in new.items()}}
+    cancel: bool | None = (await connection.execute(_CLAIM, values)).scalar_one_or_none()
+    if cancel is None:
+        raise ClaimLost(f"saga {saga.id!r} has moved on from revision {saga.revision}; somebody else drives it")
+    return cancel
+
+
+async def add(engine: AsyncEngine, saga: Saga, within: float | None) -> bool:
+    """Write down a new saga that nobody drives; False when there is one of its id."""
+    saga.note(saga.created_at, "pending")
+    try:
+        async with begin_immediate(engine, within=within) as connection:
+            await claim(connection, saga, owner=None, lease_until=0.0, status="pending", reason=None)
+            await append(connection, saga)
+    except SagaExists:
+        return False
+    return True
+
+
+async def append(connection: AsyncConnection, saga: Saga) -> None:
+    """Write what is new in the log: the last statement of every save."""
+    new = saga.log[saga.saved :]
+    rows = [{"saga_id": saga.id, **{name: getattr(fact, name) for name in _FACT}} for fact in new]
+    if rows:
+        await connection.execute(insert(saga_log), rows)
+
+
+async def load(engine: AsyncEngine, saga_id: str, within: float | None) -> Saga:
+    """The saga, from the database alone. Raises `UnknownSaga`."""
+    async with reading(engine, within=within) as connection:
+        head = (await connection.execute(select(sagas).where(sagas.c.id == saga_id))).mappings().one_or_none()
+        if head is None:
+            raise UnknownSaga(saga_id)
+        log = (await connection.execute(select(saga_log).where(saga_log.c.saga_id == saga_id).order_by(saga_log.c.seq))).all()
+    saga = Saga(**{name: head[name] for name in _HEAD})
+    for fact in log:
+        saga.note(fact.at, fact.event, fact.step, fact.direction, fact.data)
+    saga.saved = len(saga.log)
+    return saga
+
+
+async def claimable(
+    engine: AsyncEngine,
+    owner: str,
+    now: float,
+    known: Iterable[tuple[str, int]],
+    *,
+    but: Collection[str],
+    limit: int,
+    within: float | None,
+) -> list[str]:
+    """Sagas with something to do that nobody drives: new ones, those whose lease ended, and our own; the oldest first.
+
+    Only of `known` definitions (name, version), and not those of `but`.
+    """
+    mine = [and_(sagas.c.name == name, sagas.c.version == version) for name, version in known]
+    free = or_(sagas.c.owner.is_(None), sagas.c.owner == owner, sagas.c.lease_until <= now)
+    found = select(sagas.c.id).where(sagas.c.status.in_(ACTIVE), free, or_(false(), *mine))
+    if but:
+        found = found.where(sagas.c.id.not_in(sorted(but)))
+    async with reading(engine, within=within) as connection:
+        return [row.id for row in await connection.execute(found.order_by(sagas.c.created_at, sagas.c.id).limit(limit))]

@@ -1,0 +1,127 @@
+"""What the services of the shop tell each other about an order, as frozen dataclasses whose bounds are part of the type.
+
+`order_catalog()` reads and writes them. `OrderPlaced` carries all that anybody needs to know of the order, so that nobody has
+to ask; the others carry what is new. Who says and who hears which is in `labkit.shop.choreography`.
+
+Leaves out: prices per line (the total is what is charged) and addresses (the country decides whether shipping serves it).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from labkit.sagas.envelope import Catalog
+
+OrderId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+Cents = Annotated[int, Field(ge=1, le=10**12)]
+Reason = Annotated[str, Field(max_length=300)]
+
+
+@dataclass(frozen=True)
+class Line:
+    """So many of one SKU."""
+
+    sku: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+    quantity: Annotated[int, Field(ge=1, le=100)]
+
+
+@dataclass(frozen=True)
+class OrderPlaced:
+    """A customer wants these goods for so much, sent to this country. The order is pending."""
+
+    order: OrderId
+    customer: Annotated[str, Field(pattern=r"^[A-Za-z0-9._@-]{1,64}$")]
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+    cents: Cents
+    lines: Annotated[tuple[Line, ...], Field(min_length=1, max_length=50)]
+
+
+@dataclass(frozen=True)
+class StockReserved:
+    """The goods are set aside, all of them."""
+
+    order: OrderId
+
+
+@dataclass(frozen=True)
+class StockRefused:
+    """Nothing is set aside."""
+
+    order: OrderId
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class StockReleased:
+    """What was set aside is back on the shelf."""
+
+    order: OrderId
+
+
+@dataclass(frozen=True)
+class PaymentCharged:
+    """The customer has paid."""
+
+    order: OrderId
+    cents: Cents
+
+
+@dataclass(frozen=True)
+class PaymentDeclined:
+    """Nothing was charged."""
+
+    order: OrderId
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class PaymentRefunded:
+    """The customer has the money back."""
+
+    order: OrderId
+    cents: Cents
+
+
+@dataclass(frozen=True)
+class ParcelBooked:
+    """The parcel will leave."""
+
+    order: OrderId
+    parcel: Annotated[str, Field(min_length=1, max_length=100)]
+
+
+@dataclass(frozen=True)
+class ShippingRefused:
+    """No parcel was booked."""
+
+    order: OrderId
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class OrderTimedOut:
+    """The order was cancelled because it took too long: whoever has done, or will be asked to do, its part, undoes it."""
+
+    order: OrderId
+
+
+ORDER_EVENTS = (
+    OrderPlaced,
+    StockReserved,
+    StockRefused,
+    StockReleased,
+    PaymentCharged,
+    PaymentDeclined,
+    PaymentRefunded,
+    ParcelBooked,
+    ShippingRefused,
+    OrderTimedOut,
+)
+
+
+def order_catalog() -> Catalog:
+    """The catalog of everything that is said about an order."""
+    return Catalog(*ORDER_EVENTS)

@@ -1,0 +1,75 @@
+"""Shipping: book a parcel for an order, and cancel it.
+
+Shows: the third participant of the saga, as `payments` and `warehouse` are: known by the order's `reference`, the same answer
+when asked again, nothing left after a refusal, and a tombstone ("void") when the cancellation comes before the booking.
+
+Guarantees, on any schedule: at most one parcel for a reference, and none to a country that is not served.
+
+Leaves out: carriers, labels, what it costs; and that a parcel which has left cannot be cancelled. Because of that the saga
+makes it the pivot: booked for certain, the order goes forward only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Column, MetaData, String, Table, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from labkit.consistency.errors import KeyReused
+from labkit.consistency.transactions import begin_immediate, insert_if_new, use_write_ahead_log
+from labkit.sagas import inbox
+from labkit.shop.refusals import NotServed, Withdrawn
+
+metadata = MetaData()
+countries = Table("countries", metadata, Column("country", String(2), primary_key=True))
+parcels = Table(
+    "parcels",
+    metadata,
+    Column("reference", String(64), primary_key=True),
+    Column("country", String(2)),
+    Column("state", String(9), nullable=False),
+    CheckConstraint("state IN ('booked', 'cancelled', 'void')", name="parcel_state"),
+)
+
+
+async def book(connection: AsyncConnection, reference: str, address: Mapping[str, Any]) -> dict[str, Any]:
+    """Book a parcel to `address["country"]`, two letters. Raises `NotServed` or `Withdrawn`: nothing was booked.
+
+    `KeyReused`: the reference is that of another parcel.
+    """
+    country = address.get("country")
+    if not isinstance(country, str) or len(country) != 2:
+        raise ValueError(f"address needs a country of two letters, got {country!r}")
+    async with connection.begin_nested():  # a refusal takes back the row too, and the caller's transaction can go on
+        booking = insert_if_new(connection.engine, parcels).values(reference=reference, country=country, state="booked")
+        if not (await connection.execute(booking)).rowcount:
+            found = (await connection.execute(select(parcels).where(parcels.c.reference == reference))).one()
+            if found.state != "booked":
+                raise Withdrawn(reference)
+            if found.country != country:
+                raise KeyReused(f"parcel {reference!r} goes to {found.country!r}")
+        elif await connection.scalar(select(countries.c.country).where(countries.c.country == country)) is None:
+            raise NotServed(country)
+    return {"parcel": f"parcel-{reference}"}
+
+
+async def cancel(connection: AsyncConnection, reference: str) -> dict[str, Any]:
+    """Cancel the parcel, which may never have been booked; a booking that comes later is refused."""
+    tombstone = insert_if_new(connection.engine, parcels).values(reference=reference, state="void")
+    if not (await connection.execute(tombstone)).rowcount:
+        booked = update(parcels).where(parcels.c.reference == reference, parcels.c.state == "booked")
+        await connection.execute(booked.values(state="cancelled"))
+    return {"parcel": f"parcel-{reference}", "state": "cancelled"}
+
+
+async def open_shipping(engine: AsyncEngine, served: Iterable[str]) -> None:
+    """Create the tables, the inbox too, if need be, and serve these countries (two letters each)."""
+    await use_write_ahead_log(engine)
+    async with begin_immediate(engine) as connection:
+        await connection.run_sync(metadata.create_all)
+        await connection.run_sync(inbox.metadata.create_all)
+        rows = [{"country": country} for country in sorted(served)]
+        if rows:
+            await connection.execute(insert(countries), rows)

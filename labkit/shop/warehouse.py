@@ -1,0 +1,100 @@
+"""The warehouse: set goods aside for an order, all of them or none, and put exactly those back.
+
+Shows: the second participant of the saga, on the `inventory` that 1.1 guards. An allocation is known by the order's
+`reference`; as in `payments`, doing it again answers as the first time, a refusal leaves nothing behind, and undoing what was
+never done leaves a tombstone ("void") that refuses the late request.
+
+Guarantees, on any schedule: stock never below zero; what `release` puts back is what `reserve` took, read from its own lines
+and not from the message that asks for it, and only once.
+
+Leaves out: an expiry. An allocation ends when its saga says so (holds with an expiry are `labkit.consistency`'s).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Integer, MetaData, String, Table, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from labkit.consistency.errors import KeyReused
+from labkit.consistency.inventory import create_inventory, inventory, summed, take_all
+from labkit.consistency.transactions import begin_immediate, insert_if_new, use_write_ahead_log
+from labkit.sagas import inbox
+from labkit.shop.refusals import Withdrawn
+
+metadata = MetaData()
+allocations = Table(
+    "allocations",
+    metadata,
+    Column("reference", String(64), primary_key=True),
+    Column("state", String(8), nullable=False),
+    CheckConstraint("state IN ('reserved', 'released', 'void')", name="allocation_state"),
+)
+allocation_lines = Table(
+    "allocation_lines",
+    metadata,
+    Column("reference", String(64), ForeignKey("allocations.reference"), primary_key=True),
+    Column("sku", String(64), primary_key=True),
+    Column("quantity", Integer, nullable=False),
+    CheckConstraint("quantity > 0", name="allocated_quantity_positive"),
+)
+
+
+async def reserve(connection: AsyncConnection, reference: str, lines: Iterable[tuple[str, int]]) -> dict[str, Any]:
+    """Take every (SKU, quantity) of `lines` from stock, or none.
+
+    Raises `OutOfStock`, `UnknownSku` or `Withdrawn`: nothing was taken. `KeyReused`: the reference is that of another order.
+    """
+    demand = summed(lines)
+    if not demand:
+        raise ValueError("lines must name at least one SKU, got none")
+    async with connection.begin_nested():  # a refusal takes back what was taken so far, and the caller's transaction can go on
+        new = await connection.execute(
+            insert_if_new(connection.engine, allocations).values(reference=reference, state="reserved")
+        )
+        if new.rowcount:
+            await take_all(connection, demand)
+            rows = [{"reference": reference, "sku": sku, "quantity": quantity} for sku, quantity in demand.items()]
+            await connection.execute(insert(allocation_lines), rows)
+        elif await _state(connection, reference) != "reserved":
+            raise Withdrawn(reference)
+        elif await _lines(connection, reference) != demand:
+            raise KeyReused(f"allocation {reference!r} is of other goods")
+    return {"allocation": reference, "lines": demand}
+
+
+async def release(connection: AsyncConnection, reference: str) -> dict[str, Any]:
+    """Put back what was taken, which may be nothing; a `reserve` that comes later is refused."""
+    tombstone = insert_if_new(connection.engine, allocations).values(reference=reference, state="void")
+    if (await connection.execute(tombstone)).rowcount:
+        return {"allocation": reference, "released": {}}
+    reserved = update(allocations).where(allocations.c.reference == reference, allocations.c.state == "reserved")
+    turned = await connection.execute(reserved.values(state="released"))
+    lines = await _lines(connection, reference)
+    if turned.rowcount:
+        for sku, quantity in lines.items():  # sorted: two releases take their row locks in one order
+            shelf = update(inventory).where(inventory.c.sku == sku)
+            await connection.execute(shelf.values(stock=inventory.c.stock + quantity))
+    return {"allocation": reference, "released": lines}
+
+
+async def open_warehouse(engine: AsyncEngine, stock: Mapping[str, int]) -> None:
+    """Create the tables, the inbox too, if need be, with this many of each SKU (none to add: `{}`)."""
+    await use_write_ahead_log(engine)
+    async with begin_immediate(engine) as connection:
+        await connection.run_sync(metadata.create_all)
+        await connection.run_sync(inbox.metadata.create_all)
+    await create_inventory(engine, stock)
+
+
+async def _state(connection: AsyncConnection, reference: str) -> str | None:
+    found: str | None = await connection.scalar(select(allocations.c.state).where(allocations.c.reference == reference))
+    return found
+
+
+async def _lines(connection: AsyncConnection, reference: str) -> dict[str, int]:
+    lines = allocation_lines.c
+    found = select(lines.sku, lines.quantity).where(lines.reference == reference).order_by(lines.sku)
+    return {row.sku: row.quantity for row in await connection.execute(found)}

@@ -1,0 +1,82 @@
+"""A database in memory that is a value: a life of an orchestrator starts from its bytes and leaves other bytes behind.
+
+So thousands of crashes can be tried, each from exactly the state that the one before left; and whatever recovers has the bytes
+and nothing else. The engine is SQLAlchemy's own, on aiosqlite whose work is done in line instead of in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+import aiosqlite
+from sqlalchemy import NullPool
+from sqlalchemy.ext.asyncio import create_async_engine
+
+
+class _InLine:
+    def put_nowait(self, item: tuple[asyncio.Future[Any] | None, Callable[[], Any]]) -> None:
+        future, function = item
+        try:
+            result = function()
+        except Exception as error:
+            if future is not None:
+                future.set_exception(error)
+        else:
+            if future is not None:
+                future.set_result(result)
+
+
+class _NoThread:
+    daemon = True
+
+    def start(self) -> None:
+        return None
+
+    def join(self) -> None:
+        return None
+
+
+class _Connection(aiosqlite.Connection):
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        super().__init__(lambda: raw, iter_chunk_size=64)
+        self._tx = _InLine()  # type: ignore[assignment]
+        self._thread = _NoThread()  # type: ignore[assignment]
+        self._raw = raw
+
+    async def close(self) -> None:
+        self._raw.rollback()  # the database outlives its connections
+        self._connection = None
+
+    def stop(self) -> None:
+        self._raw.rollback()
+        self._connection = None
+
+
+class Memory:
+    """One database; `bytes` is what is committed in it."""
+
+    def __init__(self) -> None:
+        self._raw = self._open()
+
+        async def connect(*_: Any, **__: Any) -> aiosqlite.Connection:
+            return await _Connection(self._raw)
+
+        self.engine = create_async_engine("sqlite+aiosqlite://", async_creator=connect, poolclass=NullPool)
+
+    @staticmethod
+    def _open() -> sqlite3.Connection:
+        return sqlite3.connect(":memory:", check_same_thread=False)
+
+    @property
+    def bytes(self) -> bytes:
+        self._raw.rollback()
+        return self._raw.serialize()
+
+    @bytes.setter
+    def bytes(self, value: bytes) -> None:
+        self._raw.close()
+        self._raw = self._open()
+        self._raw.deserialize(value)
