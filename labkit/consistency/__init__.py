@@ -1,6 +1,7 @@
 """Data consistency: locks with leases and fencing tokens, the resources they protect, an inventory, and idempotency keys.
 
-Left out of this list: the tables (each is in the module of the class that uses it), and what the modules use of each other.
+Left out of this list: reservations (`labkit.consistency.reservations`), the tables (each is in the module of the class that
+uses it), and what the modules use of each other.
 """
 
 from labkit.consistency.errors import (
@@ -12,9 +13,12 @@ from labkit.consistency.errors import (
     LockError,
     LockTimeout,
     LockUnknown,
+    NotHeld,
     OutOfStock,
+    QuotaSpent,
     Refused,
     StaleToken,
+    UnknownHold,
     UnknownSku,
 )
 from labkit.consistency.fencing import RedisFencedStore, SqlFencedStore, fenced_update
@@ -43,12 +47,15 @@ __all__ = [
     "LockTimeout",
     "LockUnknown",
     "Majority",
+    "NotHeld",
     "OutOfStock",
+    "QuotaSpent",
     "RedisFencedStore",
     "RedlockExperiment",
     "Refused",
     "SqlFencedStore",
     "StaleToken",
+    "UnknownHold",
     "UnknownSku",
     "begin_immediate",
     "create_inventory",

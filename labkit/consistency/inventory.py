@@ -24,14 +24,17 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Integer, MetaData, String, Table, insert, select, update
+from sqlalchemy import BigInteger, CheckConstraint, Column, Integer, MetaData, String, Table, case, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import OutOfStock, StaleToken, UnknownSku
 from labkit.consistency.fencing import fenced_update
-from labkit.consistency.transactions import begin_immediate, reading
+from labkit.consistency.transactions import begin_immediate, create_tables, reading
 
 Take = Callable[[AsyncConnection, str, int], Awaitable[int]]
+
+CHUNK = 500
+"""How many rows one statement names: databases bound the number of parameters."""
 
 metadata = MetaData()
 inventory = Table(
@@ -76,6 +79,15 @@ async def row_locked(connection: AsyncConnection, sku: str, quantity: int) -> in
 async def take_all(connection: AsyncConnection, demand: Mapping[str, int], take: Take = guarded) -> dict[str, int]:
     """Take every SKU of `demand` in sorted order; the first refusal raises, and the caller's transaction undoes the rest."""
     return {sku: await take(connection, sku, demand[sku]) for sku in sorted(demand)}
+
+
+async def lock_all(connection: AsyncConnection, skus: Iterable[str]) -> None:
+    """Lock the rows of these SKUs in the order in which `take_all` takes them; a database may sort "B" behind "a"."""
+    ordered = sorted(skus)
+    for first in range(0, len(ordered), CHUNK):
+        some = {sku: place for place, sku in enumerate(ordered[first : first + CHUNK])}
+        rows = select(inventory.c.sku).where(inventory.c.sku.in_(some)).order_by(case(some, value=inventory.c.sku))
+        await connection.execute(rows.with_for_update())
 
 
 def summed(lines: Iterable[tuple[str, int]]) -> dict[str, int]:
@@ -123,7 +135,7 @@ class Inventory:
 async def create_inventory(engine: AsyncEngine, stock: Mapping[str, int]) -> None:
     """Create the `inventory` table, if need be, with this many of each SKU."""
     async with begin_immediate(engine) as connection:
-        await connection.run_sync(metadata.create_all)
+        await create_tables(connection, metadata)
         if stock:
             await connection.execute(insert(inventory), [{"sku": sku, "stock": stock[sku]} for sku in sorted(stock)])
 

@@ -27,7 +27,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sqlalchemy import Table, text
+from sqlalchemy import MetaData, Table, text
 from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
@@ -41,6 +41,9 @@ from labkit.consistency.errors import DatabaseUnavailable
 # SQLSTATE classes that speak of the server or of other transactions, not of this statement: connection, rollback (deadlock,
 # serialization), resources, lock not available, operator intervention (time-out, shutdown); and two time-outs of class 25.
 _TEMPORARY = ("08", "40", "53", "55", "57", "25P03", "25P04")
+
+_OPENING = 5_413_226_817
+"""The advisory lock of those who make tables; any number that no other program on the database uses will do."""
 
 
 @asynccontextmanager
@@ -115,6 +118,23 @@ def insert_if_new(engine: AsyncEngine, table: Table) -> PostgresInsert | SqliteI
     """
     insert = postgres_insert if engine.dialect.name == "postgresql" else sqlite_insert
     return insert(table).on_conflict_do_nothing()
+
+
+async def create_tables(connection: AsyncConnection, *wanted: MetaData) -> None:
+    """Create the tables that are missing. Of processes that start at once one does it, and the others wait for its commit.
+
+    On PostgreSQL by an advisory lock: two CREATE TABLE of one name at once end in an error there, with IF NOT EXISTS too. On
+    SQLite the transaction is alone anyway (`begin_immediate`).
+    """
+    await one_at_a_time(connection)
+    for metadata in wanted:
+        await connection.run_sync(metadata.create_all)
+
+
+async def one_at_a_time(connection: AsyncConnection) -> None:
+    """Wait for whoever else on this database has called this, until their transaction ends."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:opening)"), {"opening": _OPENING})
 
 
 async def _begin(connection: AsyncConnection) -> None:

@@ -2,7 +2,20 @@
 
 from labkit.course.exercises import Result, check, hint
 from labkit.course.expect import expect_error
-from labkit.course.figures import Figure, FigureError, bars, cdf, curve, matrix, spacetime
+from labkit.course.figures import (
+    Figure,
+    FigureError,
+    Reaction,
+    bars,
+    cdf,
+    curve,
+    graph,
+    heatmap,
+    matrix,
+    reactions,
+    spacetime,
+    stacked,
+)
 from labkit.course.judge import ExerciseError, judge
 from labkit.course.retell import retell
 from labkit.course.selftest import Question, SelfTest
@@ -13,6 +26,7 @@ __all__ = [
     "Figure",
     "FigureError",
     "Question",
+    "Reaction",
     "Result",
     "SelfTest",
     "Source",
@@ -21,10 +35,14 @@ __all__ = [
     "check",
     "curve",
     "expect_error",
+    "graph",
+    "heatmap",
     "hint",
     "judge",
     "matrix",
+    "reactions",
     "retell",
     "source",
     "spacetime",
+    "stacked",
 ]

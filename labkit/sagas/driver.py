@@ -19,25 +19,21 @@ SystemExit or its like: it is taken at its word, and ends the worker.
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import ClaimLost
 from labkit.consistency.transactions import begin_immediate, is_temporary
 from labkit.sagas import store
+from labkit.sagas.calls import as_json, ended, outcome, said
 from labkit.sagas.definition import Action, Context, SagaDefinition, Step
 from labkit.sagas.state import ACTIVE, Saga, can_turn_back, next_steps
-
-MOST_SAID = 500
-"""Characters of an error that are kept."""
 
 
 @dataclass(frozen=True)
@@ -193,14 +189,14 @@ class Drive:
         facts = {"saga": self.saga.id, "step": step.name, "direction": context.direction}
         limit = min(step.timeout, max(0.0, self._time_left())) if context.direction == "do" else step.timeout
         worker.observe("calling", **facts)
-        result, error = await _ended(_action(step, context)(context), limit)
+        result, error = await ended(_action(step, context)(context), limit)
         worker.observe("called", **facts, outcome="ok" if error is None else outcome(error))
         return result, error
 
     async def _apply(self, step: Step, connection: AsyncConnection) -> Any:
         """The result of a local step, whose effect is in the open transaction."""
         context = self._context(step)
-        result, error = await _ended(_action(step, context)(context, connection), step.timeout)
+        result, error = await ended(_action(step, context)(context, connection), step.timeout)
         if error is not None and is_temporary(error) and not isinstance(error, OSError):
             raise error  # the database's doing, not the step's
         if error is not None:
@@ -243,42 +239,6 @@ class Drive:
 
     def _turn(self, status: str, reason: str | None = None) -> None:
         self.saga.note(self.worker.clock(), status, data=reason)
-
-
-async def _ended(call: Awaitable[Any], limit: float) -> tuple[Any, Exception | None]:
-    """How a call ends within `limit` seconds: its result, or its error. Only our own cancellation goes through."""
-    task = asyncio.current_task()
-    asked = task.cancelling() if task is not None else 0
-    try:
-        async with asyncio.timeout(limit) as timer:
-            return as_json(await call), None
-    except asyncio.CancelledError:
-        if task is not None and task.cancelling() > asked:
-            raise
-        return None, RuntimeError("something that the step waited for was cancelled")
-    except Exception as error:
-        return None, TimeoutError(f"no answer within {limit:g} s") if timer.expired() else error
-
-
-def as_json(value: Any) -> Any:
-    """The value as it will be read back from the database: what a later step sees must not depend on a crash in between."""
-    return json.loads(json.dumps(value, allow_nan=False))
-
-
-def outcome(error: Exception) -> str:
-    """Did it happen? "failed" (no) only if the error says so itself; a program that merely broke may have had its effect."""
-    with suppress(Exception):  # what is asked is code of the step's, which has just failed
-        return "failed" if getattr(error, "outcome", None) == "failed" else "unknown"
-    return "unknown"
-
-
-def said(error: Exception) -> str:
-    """The error as it is written down: never more than a few lines, always text that a database takes, no SQL and no values."""
-    text = ""
-    with suppress(Exception):
-        text = str(error.orig).partition("\n")[0] if isinstance(error, DBAPIError) else str(error)
-    text = text.encode("utf-8", "replace").decode().replace("\0", "?")[:MOST_SAID]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _action(step: Step, context: Context) -> Action:

@@ -24,8 +24,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from labkit.consistency.errors import KeyReused
 from labkit.sagas import operator, recovery, store, view
+from labkit.sagas.calls import as_json
 from labkit.sagas.definition import SagaDefinition
-from labkit.sagas.driver import Drive, Worker, as_json
+from labkit.sagas.driver import Drive, Worker
 from labkit.sagas.errors import ClaimedElsewhere, SagaExists, UnknownDefinition
 from labkit.sagas.state import ACTIVE, Saga
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from labkit.consistency.errors import ClaimLost, DatabaseUnavailable
 from labkit.sagas import store
-from labkit.sagas.driver import said
+from labkit.sagas.calls import said
 
 if TYPE_CHECKING:
     from labkit.sagas.orchestrator import Orchestrator

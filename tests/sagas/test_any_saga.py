@@ -187,7 +187,7 @@ def sagas(draw: st.DrawFn) -> list[Plan]:
 
 async def end(plans: list[Plan], kills: list[int]) -> tuple[str, list[tuple[int, int]]]:
     """Run the saga, killing each life but the last at its event; the status, and how often each step was done and undone."""
-    memory, lab = Memory(), Lab("")
+    memory, lab = Memory(), Lab()
     await create_sagas(memory.engine)
     await create_notes(memory.engine)
     parties = [Party(plan) for plan in plans]

@@ -89,7 +89,7 @@ class Sweep:
         participants = copy.deepcopy(world.participants)
         for participant in participants:
             participant.observe = observe
-        lab = Lab("", now=world.now)
+        lab = Lab(now=world.now)
         orchestrator = lab.orchestrator(self.memory.engine, order(participants, group=self.story.group), observe=observe)
         try:
             await then(orchestrator)
@@ -140,7 +140,7 @@ class Sweep:
     async def end_of(self, world: World) -> str:
         """All effects or none, each at most once: by what the participants counted, and the rows that are there."""
         self.memory.bytes = world.bytes
-        status = (await Lab("").orchestrator(self.memory.engine, order(world.participants)).status(SAGA))["status"]
+        status = (await Lab().orchestrator(self.memory.engine, order(world.participants)).status(SAGA))["status"]
         written = await notes(self.memory.engine, SAGA)
         counted = [participant.net(SAGA) for participant in world.participants]
         if status == "completed":

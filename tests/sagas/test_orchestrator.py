@@ -36,7 +36,7 @@ def in_memory(scenario: Callable[[Lab, AsyncEngine], Awaitable[None]]) -> None:
         engine = Memory().engine
         await create_sagas(engine)
         await create_notes(engine)
-        await scenario(Lab(""), engine)
+        await scenario(Lab(), engine)
 
     asyncio.run(act())
 
@@ -46,7 +46,7 @@ def on(url: str, scenario: Callable[[Lab, AsyncEngine], Awaitable[None]]) -> Non
         async with engine_on(url) as engine:
             await create_sagas(engine)
             await create_notes(engine)
-            await scenario(Lab(url), engine)
+            await scenario(Lab(), engine)
 
     asyncio.run(act())
 

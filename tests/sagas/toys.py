@@ -7,21 +7,18 @@ really did. A kill is a BaseException out of an observer: as for a crash, nothin
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import Refused
 from labkit.sagas.definition import Context, SagaDefinition, Step
 from labkit.sagas.orchestrator import Orchestrator
 from labkit.sagas.retry import Retry
-from labkit.sagas.store import create_sagas
 
 AT_ONCE = Retry(attempts=5, first=0.0, most=0.0, jitter=0.0)
 """No waiting between attempts."""
@@ -119,31 +116,10 @@ def order(
 
 @dataclass
 class Lab:
-    """A database, a clock that stands still until it is moved, and orchestrators that know nothing but these."""
+    """A clock that stands still until it is moved, and orchestrators, each in a new life."""
 
-    url: str
     now: float = 1_000_000.0
     lives: Any = field(default_factory=lambda: count(1))
-    commits: int = 0
-
-    @asynccontextmanager
-    async def engine(self) -> AsyncIterator[AsyncEngine]:
-        engine = create_async_engine(self.url)
-        event.listen(engine.sync_engine, "commit", self._count)
-        if self.url.startswith("sqlite"):
-            event.listen(engine.sync_engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=OFF").close())
-        try:
-            yield engine
-        finally:
-            await engine.dispose()
-
-    def _count(self, connection: Any) -> None:
-        self.commits += 1
-
-    async def create(self) -> None:
-        async with self.engine() as engine:
-            await create_sagas(engine)
-            await create_notes(engine)
 
     def orchestrator(self, engine: AsyncEngine, *definitions: SagaDefinition, **options: Any) -> Orchestrator:
         """A new one, in a new life."""
@@ -151,9 +127,3 @@ class Lab:
         ids = count(1)
         given = {"clock": lambda: self.now, "ids": lambda prefix: f"{prefix}{life}-{next(ids)}", "rng": random.Random(life)}
         return Orchestrator(engine, definitions, **{**given, "owner": f"worker-{life}", **options})
-
-
-def lab_in(folder: Path, name: str = "sagas") -> Lab:
-    memory = Path("/dev/shm")
-    place = memory if memory.is_dir() else folder
-    return Lab(f"sqlite+aiosqlite:///{place / f'labkit-test-{folder.name}-{name}.db'}")

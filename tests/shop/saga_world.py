@@ -25,6 +25,7 @@ from labkit.world import ASGIApp, World
 PRICES = {"tent": 18900, "mat": 8900, "leaflet": 0}
 STOCK = {"tent": 3, "mat": 5, "leaflet": 9}
 LEASE = 2.0
+HASTY = Retry(attempts=4, first=0.2, most=1.0)
 RESTING = ("completed", "compensated", "compensation_failed", "stuck")
 
 
@@ -78,12 +79,12 @@ async def orders(
     workers: int = 1,
     inbox: bool = True,
     patience: float | None = None,
+    retry: Retry | None = HASTY,
 ) -> dict[str, Any]:
     """One order, sent until it is answered, and driven by the workers; returns how it ended."""
     await open_everything(world.database())
 
     def orchestrator() -> Orchestrator:
-        retry = Retry(attempts=4, first=0.2, most=1.0)
         saga = order_saga(world.http(), prices=PRICES, clock=world.clock, retry=retry, timeout=1.0)
         owner = world.new_id("worker-")
         resources = {"clock": world.clock, "ids": world.new_id, "rng": world.rng}

@@ -94,6 +94,12 @@ def test_a_payment_that_is_never_answered_is_given_back() -> None:
     assert made.result["accounts"][0] == (36700, 36700)
 
 
+def test_an_undo_waits_for_a_participant_that_is_away_for_a_minute() -> None:
+    away = [Loss(1.0, src="payments", dst="worker0", at=0.0, for_=60.0)]
+    made = run(orders, faults=away, args={"retry": None})
+    assert made.result["status"] == "compensated" and not all_or_nothing(made.result)
+
+
 def test_two_workers_under_pauses_crashes_and_losses() -> None:
     faults = [
         pauses("worker0", "worker1", up_to=4 * LEASE),

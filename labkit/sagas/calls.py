@@ -1,0 +1,60 @@
+"""How a call of a step ends: a result, or an error, and what the error says of "did it happen?".
+
+Shows: three rules of an orchestrator, each a function.
+- `ended`: a time-out is no result; and a cancellation that was born inside the step is not our own.
+- `outcome`: only an error that says so itself means that nothing happened. A program that merely broke may have had its effect.
+- `as_json`: what a later step sees must not depend on whether there was a crash in between.
+
+Guarantees: whatever a step raises, short of a BaseException, becomes a line of text that every database takes.
+
+Leaves out: what the call does after its time-out. It is cancelled here; what it has sent is on its way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+
+MOST_SAID = 500
+"""Characters of an error that are kept."""
+
+
+async def ended(call: Awaitable[Any], limit: float) -> tuple[Any, Exception | None]:
+    """How a call ends within `limit` seconds: its result, or its error. Only our own cancellation goes through."""
+    task = asyncio.current_task()
+    asked = task.cancelling() if task is not None else 0
+    try:
+        async with asyncio.timeout(limit) as timer:
+            return as_json(await call), None
+    except asyncio.CancelledError:
+        if task is not None and task.cancelling() > asked:
+            raise
+        return None, RuntimeError("something that the step waited for was cancelled")
+    except Exception as error:
+        return None, TimeoutError(f"no answer within {limit:g} s") if timer.expired() else error
+
+
+def as_json(value: Any) -> Any:
+    """The value as it will be read back from the database: what a later step sees must not depend on a crash in between."""
+    return json.loads(json.dumps(value, allow_nan=False))
+
+
+def outcome(error: Exception) -> str:
+    """Did it happen? "failed" (no) only if the error says so itself; a program that merely broke may have had its effect."""
+    with suppress(Exception):  # what is asked is code of the step's, which has just failed
+        return "failed" if getattr(error, "outcome", None) == "failed" else "unknown"
+    return "unknown"
+
+
+def said(error: Exception) -> str:
+    """The error as it is written down: never more than a few lines, always text that a database takes, no SQL and no values."""
+    text = ""
+    with suppress(Exception):
+        text = str(error.orig).partition("\n")[0] if isinstance(error, DBAPIError) else str(error)
+    text = text.encode("utf-8", "replace").decode().replace("\0", "?")[:MOST_SAID]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
