@@ -36,7 +36,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import ClaimLost
-from labkit.consistency.transactions import begin_immediate, insert_if_new, reading, use_write_ahead_log
+from labkit.consistency.transactions import begin_immediate, create_tables, insert_if_new, reading, use_write_ahead_log
 from labkit.sagas.errors import SagaExists, UnknownSaga
 from labkit.sagas.state import ACTIVE, Saga
 
@@ -83,7 +83,7 @@ async def create_sagas(engine: AsyncEngine) -> None:
     """Create the tables, if need be."""
     await use_write_ahead_log(engine)
     async with begin_immediate(engine) as connection:
-        await connection.run_sync(metadata.create_all)
+        await create_tables(connection, metadata)
 
 
 async def claim(

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from labkit.consistency import idempotency
 from labkit.consistency.inventory import create_inventory
-from labkit.consistency.transactions import begin_immediate, use_write_ahead_log
+from labkit.consistency.transactions import begin_immediate, create_tables, use_write_ahead_log
 from labkit.shop import tables
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "data" / "catalogue.json"
@@ -49,8 +49,7 @@ async def open_shop(engine: AsyncEngine, products: Iterable[Product]) -> None:
     shelf = tuple(products)
     await use_write_ahead_log(engine)
     async with begin_immediate(engine) as connection:
-        await connection.run_sync(tables.metadata.create_all)
-        await connection.run_sync(idempotency.metadata.create_all)
+        await create_tables(connection, tables.metadata, idempotency.metadata)
         if shelf:
             rows = [{"sku": product.sku, "name": product.name, "price_cents": product.price_cents} for product in shelf]
             await connection.execute(insert(tables.products), rows)

@@ -23,7 +23,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, MetaData, String, Ta
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import KeyReused
-from labkit.consistency.transactions import begin_immediate, insert_if_new, use_write_ahead_log
+from labkit.consistency.transactions import begin_immediate, create_tables, insert_if_new, use_write_ahead_log
 from labkit.sagas import inbox
 from labkit.shop.refusals import Declined, Withdrawn
 
@@ -90,8 +90,7 @@ async def open_payments(engine: AsyncEngine, limits: Mapping[str, int]) -> None:
     """Create the tables, the inbox too, if need be, with an account for each customer and the cents it may owe at most."""
     await use_write_ahead_log(engine)
     async with begin_immediate(engine) as connection:
-        await connection.run_sync(metadata.create_all)
-        await connection.run_sync(inbox.metadata.create_all)
+        await create_tables(connection, metadata, inbox.metadata)
         if limits:
             rows = [{"customer": customer, "limit_cents": limits[customer]} for customer in sorted(limits)]
             await connection.execute(insert(accounts), rows)

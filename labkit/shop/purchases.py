@@ -18,7 +18,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, Double, MetaData, St
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import KeyReused
-from labkit.consistency.transactions import begin_immediate, insert_if_new, use_write_ahead_log
+from labkit.consistency.transactions import begin_immediate, create_tables, insert_if_new, use_write_ahead_log
 from labkit.shop.refusals import Withdrawn
 
 metadata = MetaData()
@@ -78,7 +78,7 @@ async def open_purchases(engine: AsyncEngine) -> None:
     """Create the table, if need be."""
     await use_write_ahead_log(engine)
     async with begin_immediate(engine) as connection:
-        await connection.run_sync(metadata.create_all)
+        await create_tables(connection, metadata)
 
 
 async def _turn(connection: AsyncConnection, reference: str, to: str, reason: str | None) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import CheckConstraint, Column, MetaData, String, Table, insert,
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import KeyReused
-from labkit.consistency.transactions import begin_immediate, insert_if_new, use_write_ahead_log
+from labkit.consistency.transactions import begin_immediate, create_tables, insert_if_new, use_write_ahead_log
 from labkit.sagas import inbox
 from labkit.shop.refusals import NotServed, Withdrawn
 
@@ -68,8 +68,7 @@ async def open_shipping(engine: AsyncEngine, served: Iterable[str]) -> None:
     """Create the tables, the inbox too, if need be, and serve these countries (two letters each)."""
     await use_write_ahead_log(engine)
     async with begin_immediate(engine) as connection:
-        await connection.run_sync(metadata.create_all)
-        await connection.run_sync(inbox.metadata.create_all)
+        await create_tables(connection, metadata, inbox.metadata)
         rows = [{"country": country} for country in sorted(served)]
         if rows:
             await connection.execute(insert(countries), rows)

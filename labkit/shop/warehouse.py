@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import KeyReused
 from labkit.consistency.inventory import create_inventory, inventory, summed, take_all
-from labkit.consistency.transactions import begin_immediate, insert_if_new, use_write_ahead_log
+from labkit.consistency.transactions import begin_immediate, create_tables, insert_if_new, use_write_ahead_log
 from labkit.sagas import inbox
 from labkit.shop.refusals import Withdrawn
 
@@ -84,8 +84,7 @@ async def open_warehouse(engine: AsyncEngine, stock: Mapping[str, int]) -> None:
     """Create the tables, the inbox too, if need be, with this many of each SKU (none to add: `{}`)."""
     await use_write_ahead_log(engine)
     async with begin_immediate(engine) as connection:
-        await connection.run_sync(metadata.create_all)
-        await connection.run_sync(inbox.metadata.create_all)
+        await create_tables(connection, metadata, inbox.metadata)
     await create_inventory(engine, stock)
 
 
