@@ -20,12 +20,15 @@ Leaves out: memory that outlives the process. What is pending in a crash is lost
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from labkit.sagas.calls import said
 from labkit.sagas.envelope import BadMessage
 from labkit.sagas.subscriber import Later
+from labkit.sagas.working import at_least_one
 
 Receive = Callable[[str], Awaitable[object]]
 """Handles one message from the wire; `Subscriber.receive` is one."""
@@ -63,8 +66,7 @@ class MemoryBus:
     """A bus in one process. `pending` is what is on its way, oldest first; `dead` is what could not be handled."""
 
     def __init__(self, *, deliveries: int = 5) -> None:
-        if deliveries < 1:
-            raise ValueError(f"deliveries must be at least 1, got {deliveries!r}")
+        at_least_one(deliveries=deliveries)
         self._deliveries = deliveries
         self._receivers: dict[str, Receive] = {}
         self.pending: list[Delivery] = []
@@ -87,17 +89,19 @@ class MemoryBus:
         """Make this attempt now; False when the message has to come again."""
         self.pending.remove(delivery)
         try:
-            await self._receivers[delivery.to](delivery.wire)
-        except BadMessage as error:
-            self._bury(delivery, error)
-        except Later as error:
+            error = await failure(self._receivers[delivery.to](delivery.wire))
+        except BaseException:  # whoever delivers is being cancelled
+            self.pending.append(delivery)
+            raise
+        if isinstance(error, Later):
             self.pending.append(replace(delivery, failed=reason(error)))
             return False
-        except Exception as error:
-            if delivery.attempt < self._deliveries:
-                self.pending.append(replace(delivery, attempt=delivery.attempt + 1, failed=reason(error)))
-                return False
-            self._bury(delivery, error)
+        if error is not None and not isinstance(error, BadMessage) and delivery.attempt < self._deliveries:
+            self.pending.append(replace(delivery, attempt=delivery.attempt + 1, failed=reason(error)))
+            return False
+        if error is not None:
+            letter = DeadLetter(str(len(self.dead) + 1), delivery.to, delivery.wire, reason(error), delivery.attempt)
+            self.dead.append(letter)
         return True
 
     async def drain(self, choose: Callable[[Sequence[Delivery]], Delivery] = lambda pending: pending[0]) -> int:
@@ -109,11 +113,23 @@ class MemoryBus:
             waited = 0 if over else waited + 1
         return done
 
-    def _bury(self, delivery: Delivery, error: Exception) -> None:
-        letter = DeadLetter(str(len(self.dead) + 1), delivery.to, delivery.wire, reason(error), delivery.attempt)
-        self.dead.append(letter)
+
+async def failure(handling: Awaitable[object]) -> Exception | None:
+    """The error that handling a message ends in, if it does. Of cancellations only our own goes through: one that was born
+    inside (something that it waited for was cancelled) is an error like any other."""
+    task = asyncio.current_task()
+    asked = task.cancelling() if task is not None else 0
+    try:
+        await handling
+    except asyncio.CancelledError:
+        if task is not None and task.cancelling() > asked:
+            raise
+        return RuntimeError("something that the subscriber waited for was cancelled")
+    except Exception as error:
+        return error
+    return None
 
 
-def reason(error: BaseException) -> str:
-    """An error as one line of at most 300 characters."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+def reason(error: Exception) -> str:
+    """An error as one line of at most 300 characters, which every database and broker takes."""
+    return " ".join(said(error).split())[:300]

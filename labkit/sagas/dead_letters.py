@@ -1,7 +1,8 @@
 """Dead letters: what a group could not handle, kept with the reason until somebody looks.
 
 Shows: a second stream, `<stream>.dead`. `bury` adds a letter there and acknowledges the message in one MULTI, so that it is in
-exactly one of the two places; `redrive` publishes it once more, when the mistake that killed it has been mended.
+exactly one of the two places; `redrive` publishes it once more, when the mistake that killed it has been mended, and whoever
+takes the letter away is the one who publishes (a script, which the server runs as a whole).
 
 Guarantees: nothing is dropped in silence. Leaves out: telling anybody (watch the stream's length), and sorting by reason.
 
@@ -18,6 +19,12 @@ from redis.asyncio import Redis
 from labkit.sagas.bus import DeadLetter
 
 Fields = Mapping[Any, Any]
+
+_REDRIVE = """
+if redis.call('XDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
+redis.call('XADD', KEYS[2], '*', 'wire', ARGV[2])
+return 1
+"""
 
 
 class DeadLetters:
@@ -46,15 +53,7 @@ class DeadLetters:
 
     async def redrive(self, letter: DeadLetter) -> bool:
         """Publish it once more, to all groups: for the others it is a duplicate. False when it is not here any more."""
-        async with self._redis.pipeline(transaction=True) as both:
-            await both.watch(self._dead)
-            if not await both.xrange(self._dead, letter.id, letter.id):
-                return False
-            both.multi()  # type: ignore[no-untyped-call]  # redis-py's
-            both.xdel(self._dead, letter.id)
-            both.xadd(self._stream, {"wire": letter.wire})
-            await both.execute()
-        return True
+        return bool(await self._redis.eval(_REDRIVE, 2, self._dead, self._stream, letter.id, letter.wire))
 
 
 def field(fields: Fields, name: str) -> Any:

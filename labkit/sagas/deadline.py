@@ -5,8 +5,8 @@ the rows that are due: in one transaction it deletes the row, does what is to be
 has timed out) into the outbox.
 
 Guarantees: a deadline fires at most once, whatever the number of workers, and never after it was cleared: whoever deletes the
-row has the decision. If a process clears its deadline *before* it changes its own state, as the worker does, the two take
-their locks in one order and cannot deadlock.
+row has the decision. One whose work raises holds up none of the others. If a process clears its deadline *before* it changes
+its own state, as the worker does, the two take their locks in one order and cannot deadlock.
 
 Leaves out: punctuality. A deadline fires when it is due and a worker looks, by the worker's clock.
 
@@ -15,16 +15,19 @@ Sources: NServiceBus documentation, "Saga timeouts"; Richardson, "Microservices 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Column, Double, MetaData, String, Table, delete, select
+from sqlalchemy import Column, Double, MetaData, Row, String, Table, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from labkit.consistency.transactions import begin_immediate, insert_if_new, reading
+from labkit.consistency.errors import DatabaseUnavailable
+from labkit.consistency.transactions import begin_immediate, create_tables, insert_if_new, reading
 from labkit.sagas.envelope import Cause, Event
 from labkit.sagas.subscriber import Sends
-from labkit.sagas.working import Observe, ignore, work
+from labkit.sagas.working import Observe, at_least_one, ignore, work
 
 metadata = MetaData()
 deadlines = Table(
@@ -58,6 +61,8 @@ class Deadlines:
 
     async def set(self, connection: AsyncConnection, process: str, due_at: float, *, cause: Cause) -> None:
         """Have the process end at `due_at` (seconds since 1970) at the latest. One that has a deadline keeps it."""
+        if not math.isfinite(due_at):
+            raise ValueError(f"due_at must be finite, in seconds since 1970, got {due_at!r}")
         row = {"owner": self.owner, "process": process, "due_at": due_at}
         row |= {"cause_id": cause.id, "correlation": cause.correlation}
         await connection.execute(insert_if_new(connection.engine, deadlines).values(row))
@@ -94,28 +99,43 @@ class DeadlineWorker:
         return f"<DeadlineWorker of {self._deadlines.owner}>"
 
     async def fire(self, limit: int = 100) -> int:
-        """Fire the `limit` oldest that are due, each in its own transaction; returns how many. Raises `DatabaseUnavailable`."""
+        """Fire the `limit` oldest that are due, each in its own transaction; returns how many.
+
+        Raises `DatabaseUnavailable`; and, when it has been through the others, the first error of those that could not fire:
+        nothing of theirs was committed, and they are due as before.
+        """
+        at_least_one(limit=limit)
         due = select(deadlines).where(deadlines.c.owner == self._deadlines.owner, deadlines.c.due_at <= self._clock())
         async with reading(self._engine, within=self._within) as connection:
             rows = (await connection.execute(due.order_by(deadlines.c.due_at, deadlines.c.process).limit(limit))).all()
-        fired = 0
+        fired, broken = 0, None
         for row in rows:
-            async with begin_immediate(self._engine, within=self._within) as connection:
-                if not await self._deadlines.clear(connection, row.process):
-                    continue  # it ended, or another worker fired it, since we looked
-                for event in await self._when_due(connection, row.process):
-                    cause = _Cause(row.cause_id, row.correlation)
-                    await self._outbox.add(connection, event, aggregate=row.process, cause=cause)
-            fired += 1
-            self._observe("deadline fired", process=row.process)
+            try:
+                fired += await self._fire(row)
+            except DatabaseUnavailable:
+                raise
+            except Exception as error:
+                broken = broken or error
+        if broken is not None:
+            raise broken
         return fired
 
     async def work(self, poll: float = 1.0) -> None:
         """Fire for ever; ends by cancellation."""
         await work(self.fire, poll=poll, observe=self._observe)
 
+    async def _fire(self, row: Row[Any]) -> bool:
+        async with begin_immediate(self._engine, within=self._within) as connection:
+            if not await self._deadlines.clear(connection, row.process):
+                return False  # it ended, or another worker fired it, since we looked
+            for event in await self._when_due(connection, row.process):
+                cause = _Cause(row.cause_id, row.correlation)
+                await self._outbox.add(connection, event, aggregate=row.process, cause=cause)
+        self._observe("deadline fired", process=row.process)
+        return True
+
 
 async def create_deadlines(engine: AsyncEngine) -> None:
     """Create the table `deadlines` where it is missing."""
     async with begin_immediate(engine) as connection:
-        await connection.run_sync(metadata.create_all)
+        await create_tables(connection, metadata)

@@ -11,7 +11,7 @@ Shows: `Catalog(OrderPlaced, StockReserved, …)`, the explicit list of what a s
 
 Guarantees: what `decode` returns has the types and bounds that the dataclass declares, to the last field; anything else is a
 `BadMessage` that names the field, the value and what is allowed. `encode` refuses what `decode` would refuse, so that nobody
-sends what nobody can read.
+sends what nobody can read, nor what would come back as something else.
 
 Leaves out: versions of an event type (add `OrderPlacedV2` to the list; unknown fields are refused, not ignored), signatures.
 
@@ -105,8 +105,9 @@ class Catalog:
     def __init__(self, *types: type) -> None:
         self.types: dict[str, type] = {}
         for kind in types:
-            if not dataclasses.is_dataclass(kind) or not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-                raise TypeError(f"an event must be a frozen dataclass, got {kind!r}")
+            made = getattr(kind, "__dataclass_params__", None)
+            if made is None or not made.frozen or not made.eq:
+                raise TypeError(f"an event must be a frozen dataclass that compares by value, got {kind!r}")
             if self.types.setdefault(kind.__name__, kind) is not kind:
                 raise ValueError(f"two event types are named {kind.__name__!r}")
         self._wires: dict[str, type[_Wire[Any]]] = {name: _Wire[kind] for name, kind in self.types.items()}  # type: ignore[valid-type]
@@ -124,7 +125,8 @@ class Catalog:
             wire = made.model_dump_json(warnings="none")
         except ValueError as error:  # what JSON cannot say
             raise BadMessage("data", envelope.event, "data that JSON can carry") from error
-        self.decode(wire)
+        if self.decode(wire) != envelope:  # a subclass with more in it, an infinite number: JSON would lose it in silence
+            raise BadMessage("data", envelope.event, "what comes back the same")
         return wire
 
     def decode(self, wire: str | bytes) -> Envelope:

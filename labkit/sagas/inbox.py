@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import KeyReused
 from labkit.consistency.idempotency import Answer
-from labkit.consistency.transactions import begin_immediate, insert_if_new
+from labkit.consistency.transactions import begin_immediate, create_tables, insert_if_new
 
 metadata = MetaData()
 inbox = Table(
@@ -114,4 +114,4 @@ class Inbox:
 async def create_inbox(engine: AsyncEngine) -> None:
     """Create the table `inbox` where it is missing."""
     async with begin_immediate(engine) as connection:
-        await connection.run_sync(metadata.create_all)
+        await create_tables(connection, metadata)

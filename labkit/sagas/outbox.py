@@ -8,7 +8,7 @@ Guarantees: state and event are committed together or not at all. Of one source 
 in the order of their commits, without gaps: the counter's row is locked from `add` to the commit.
 
 Leaves out: the order between aggregates. Published rows stay until `prune`: they are the record of what was said, and
-`republish` can say it again to a broker that has forgotten.
+`republish` can say it again to a broker that has forgotten. The counters stay for good: numbers are never given twice.
 
 Sources: Richardson, "Microservices Patterns", 2018, ch. 3 (transactional outbox); Debezium documentation, "Outbox Event
 Router".
@@ -38,7 +38,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from labkit.consistency.transactions import begin_immediate, insert_if_new
+from labkit.consistency.transactions import begin_immediate, create_tables, insert_if_new
 from labkit.sagas.envelope import Catalog, Cause, Envelope, Event
 
 metadata = MetaData()
@@ -143,4 +143,4 @@ class Outbox:
 async def create_outbox(engine: AsyncEngine) -> None:
     """Create the tables of the outbox where they are missing."""
     async with begin_immediate(engine) as connection:
-        await connection.run_sync(metadata.create_all)
+        await create_tables(connection, metadata)

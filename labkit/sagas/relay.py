@@ -9,7 +9,8 @@ it. Of several relays of one source, the one that holds the claim (a row with an
 another takes over after `lease` seconds.
 
 Leaves out: exactly once. A relay that is stopped for longer than its claim, and goes on, repeats what another has published:
-duplicates, and out of order. The bus cannot refuse them; inboxes and guarded transitions do. Polling costs one small query
+duplicates, and out of order; so does one whose clock is ahead (a claim ends by the clock of who looks). The bus cannot refuse
+them; inboxes and guarded transitions do. Polling costs one small query
 per `poll`; reading the database's log instead (Debezium) costs a connector.
 
 Sources: Richardson, "Microservices Patterns", 2018, ch. 3 (polling publisher); Debezium, "Outbox Event Router".
@@ -24,10 +25,10 @@ from typing import Any
 from sqlalchemy import Column, Double, MetaData, Row, String, Table, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from labkit.consistency.transactions import begin_immediate, insert_if_new, reading
+from labkit.consistency.transactions import begin_immediate, create_tables, insert_if_new, reading
 from labkit.sagas.bus import Bus
 from labkit.sagas.outbox import outbox
-from labkit.sagas.working import Observe, ignore, work
+from labkit.sagas.working import Observe, at_least_one, ignore, work
 
 metadata = MetaData()
 claims = Table(
@@ -77,6 +78,7 @@ class Relay:
 
         Raises what the bus raises, and `DatabaseUnavailable`: what was published and not marked is published again.
         """
+        at_least_one(batch=batch)
         rows = await self._unpublished(batch)
         if not rows or (until := await self._claim()) is None:
             return 0
@@ -130,4 +132,4 @@ class Relay:
 async def create_relay_claims(engine: AsyncEngine) -> None:
     """Create the table of the relays' claims where it is missing."""
     async with begin_immediate(engine) as connection:
-        await connection.run_sync(metadata.create_all)
+        await create_tables(connection, metadata)

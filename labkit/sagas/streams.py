@@ -12,7 +12,8 @@ message that was delivered `deliveries` times and never finished: it may be what
 Guarantees: a message is delivered at least once to every group, as long as the server keeps what it was given; one that cannot
 be handled never holds up the others, nor ends a consumer.
 
-Leaves out: order. What is delivered again comes after what was younger than it. And two ways to lose: a server that forgets (it
+Leaves out: order. What is delivered again comes after what was younger than it. Names of consumers that have ended: the group
+keeps them. And two ways to lose: a server that forgets (it
 crashes before it has written to disk, or fails over to a replica that lags), against which the outbox can `republish`; and a
 stream that is trimmed. What was pending then is told to `observe` as "trimmed"; what a group had not read yet, to nobody.
 
@@ -29,11 +30,11 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from labkit.sagas.bus import Receive, reason
+from labkit.sagas.bus import Receive, failure, reason
 from labkit.sagas.dead_letters import DeadLetters, Fields, field, text
 from labkit.sagas.envelope import BadMessage
 from labkit.sagas.subscriber import Early, Later
-from labkit.sagas.working import Observe, ignore, work
+from labkit.sagas.working import Observe, at_least_one, ignore, work
 
 _Entry = tuple[Any, Fields]
 
@@ -43,10 +44,11 @@ class NeverFinished(Exception):
 
 
 class RedisStreams:
-    """The bus on the stream `stream` of one Redis, with its `dead` letters beside it.
+    """The bus on the stream `stream` of one Redis, with its `dead` letters beside it. The client gives bytes, or text that it
+    decodes with `encoding_errors="replace"`: a strict one would end every consumer at an entry that is not UTF-8.
 
-    Seconds: `retry_after` until an unacknowledged message is delivered again, longer than handling one takes; `early_for`, how
-    long a message may wait for another before it is dead; `wait`, how long a read blocks for new ones, shorter than the
+    Seconds: `retry_after` until an unacknowledged message is delivered again, longer than handling a batch takes; `early_for`,
+    how long a message may wait for another before it is dead; `wait`, how long a read blocks for new ones, shorter than the
     client's own time-out. `max_length`: about how many messages the stream keeps; more than any group may be behind.
     """
 
@@ -65,9 +67,7 @@ class RedisStreams:
         for name, seconds in (("retry_after", retry_after), ("early_for", early_for), ("wait", wait)):
             if not 0.001 <= seconds < math.inf:
                 raise ValueError(f"{name} must be at least 0.001 seconds and finite, got {seconds!r}")
-        for name, number in (("deliveries", deliveries), ("max_length", max_length)):
-            if number < 1:
-                raise ValueError(f"{name} must be at least 1, got {number!r}")
+        at_least_one(deliveries=deliveries, max_length=max_length)
         self.dead = DeadLetters(redis, stream)
         self._redis = redis
         self._stream = stream
@@ -100,6 +100,7 @@ class RedisStreams:
         First those that were left pending, if it is time to look for them; then up to `batch` new ones, for which it waits
         `wait` seconds. Raises `redis.RedisError`.
         """
+        at_least_one(batch=batch)
         try:
             return await self._again(group, consumer, receive, batch) + await self._fresh(group, consumer, receive, batch)
         except ResponseError as error:
@@ -152,21 +153,23 @@ class RedisStreams:
         done = 0
         for identity, fields, times in entries:
             entry = text(identity)
-            try:
-                if times > self._deliveries:
-                    raise NeverFinished(f"delivered {times - 1} times, and whoever had it ended before it was done")
-                await receive(_wire(fields))
-            except Exception as error:
-                if not await self._hopeless(error, entry, times):
-                    await self._put_off(group, consumer, entry, times, error)
-                    continue
+            error = await failure(self._attempt(receive, fields, times))
+            if error is None:
+                await self._redis.xack(self._stream, group, entry)
+                self._observe("acknowledged", group=group, entry=entry)
+            elif await self._hopeless(error, entry, times):
                 await self.dead.bury(group, entry, fields, reason(error), times)
                 self._observe("dead", group=group, entry=entry, why=reason(error))
             else:
-                await self._redis.xack(self._stream, group, entry)
-                self._observe("acknowledged", group=group, entry=entry)
+                await self._put_off(group, consumer, entry, times, error)
+                continue
             done += 1
         return done
+
+    async def _attempt(self, receive: Receive, fields: Fields, times: int) -> None:
+        if times > self._deliveries:
+            raise NeverFinished(f"delivered {times - 1} times, and whoever had it ended before it was done")
+        await receive(_wire(fields))
 
     async def _put_off(self, group: str, consumer: str, entry: str, times: int, error: Exception) -> None:
         if isinstance(error, Later):  # no failure of the message's: this delivery is not counted
@@ -182,12 +185,9 @@ class RedisStreams:
 
 def _entries(answer: Any) -> list[_Entry]:
     """The entries of the one stream that was read: a list of pairs in RESP2, a dict in RESP3."""
-    streams = list(answer.values()) if isinstance(answer, dict) else [entries for _, entries in answer or ()]
-    found: list[_Entry] = []
-    for entries in streams:
-        for item in entries:
-            found += item if isinstance(item, list) else [item]
-    return found
+    streams = answer.values() if isinstance(answer, dict) else [entries for _, entries in answer or ()]
+    items = [item for entries in streams for item in entries]
+    return [entry for item in items for entry in (item if isinstance(item, list) else [item])]
 
 
 def _wire(fields: Fields) -> str:

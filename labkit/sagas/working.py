@@ -32,6 +32,13 @@ def ignore(kind: str, /, **facts: Any) -> None:
     """The observer of nobody."""
 
 
+def at_least_one(**numbers: int) -> None:
+    """Raises `ValueError` for a number below 1, by its name: a round that can do nothing would be repeated for ever."""
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f"{name} must be at least 1, got {number!r}")
+
+
 async def work(step: Callable[[], Awaitable[int]], *, poll: float, observe: Observe = ignore) -> None:
     """Do the step for ever, with `poll` seconds between two in which nothing was done. Ends by cancellation."""
     if not 0 < poll < math.inf:

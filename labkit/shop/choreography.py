@@ -33,12 +33,12 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import OutOfStock, UnknownSku
-from labkit.consistency.transactions import begin_immediate
+from labkit.consistency.transactions import begin_immediate, create_tables
 from labkit.sagas import deadline, inbox, outbox, relay
 from labkit.sagas.deadline import Deadlines, WhenDue
 from labkit.sagas.envelope import Envelope, Event
 from labkit.sagas.subscriber import FirstTime, Sends, Service
-from labkit.shop import order_copies, purchases, trades
+from labkit.shop import order_copies, purchases
 from labkit.shop.order_copies import note, recall, remember
 from labkit.shop.order_events import (
     OrderPlaced,
@@ -53,23 +53,19 @@ from labkit.shop.order_events import (
     StockReserved,
 )
 from labkit.shop.refusals import Declined, NotServed, Withdrawn
+from labkit.shop.trades import MONEY, PARCELS, SHELVES, Money, Parcels, Shelves
 
 Events = Iterable[Event]
-Clock = Callable[[], float]
 
 
 def order_services(
-    clock: Clock,
-    *,
-    shelves: trades.Shelves = trades.SHELVES,
-    money: trades.Money = trades.MONEY,
-    parcels: trades.Parcels = trades.PARCELS,
+    clock: Callable[[], float], *, shelves: Shelves = SHELVES, money: Money = MONEY, parcels: Parcels = PARCELS
 ) -> tuple[Service, ...]:
     """The four, as lists of reactions; `clock` (seconds since 1970) is what `orders` dates its notes by."""
     return orders(clock), warehouse(shelves), payments(money), shipping(parcels)
 
 
-def orders(clock: Clock) -> Service:
+def orders(clock: Callable[[], float]) -> Service:
     """Knows which orders there are, and decides what becomes of each."""
     service = Service("orders")
     service.says(OrderPlaced)
@@ -98,7 +94,7 @@ def orders(clock: Clock) -> Service:
     return service
 
 
-def warehouse(shelves: trades.Shelves = trades.SHELVES) -> Service:
+def warehouse(shelves: Shelves = SHELVES) -> Service:
     """Sets goods aside, and puts them back."""
     service = Service("warehouse")
 
@@ -121,7 +117,7 @@ def warehouse(shelves: trades.Shelves = trades.SHELVES) -> Service:
     return service
 
 
-def payments(money: trades.Money = trades.MONEY) -> Service:
+def payments(money: Money = MONEY) -> Service:
     """Charges customers, and pays them back."""
     service = Service("payments")
 
@@ -150,7 +146,7 @@ def payments(money: trades.Money = trades.MONEY) -> Service:
     return service
 
 
-def shipping(parcels: trades.Parcels = trades.PARCELS) -> Service:
+def shipping(parcels: Parcels = PARCELS) -> Service:
     """Books parcels, and cancels those of orders that took too long."""
     service = Service("shipping")
 
@@ -191,7 +187,7 @@ async def place(
     return True
 
 
-def time_out(clock: Clock) -> WhenDue:
+def time_out(clock: Callable[[], float]) -> WhenDue:
     """What the deadline worker of `orders` does when an order's patience is over."""
 
     async def when_due(connection: AsyncConnection, order: str) -> Events:
@@ -204,6 +200,6 @@ def time_out(clock: Clock) -> WhenDue:
 async def open_choreography(engine: AsyncEngine) -> None:
     """Create, where they are missing, the tables that a service has besides those of its trade; and those of `orders`."""
     await purchases.open_purchases(engine)
+    parts = (order_copies.metadata, inbox.metadata, outbox.metadata, relay.metadata, deadline.metadata)
     async with begin_immediate(engine) as connection:
-        for part in (order_copies.metadata, inbox.metadata, outbox.metadata, relay.metadata, deadline.metadata):
-            await connection.run_sync(part.create_all)
+        await create_tables(connection, *parts)

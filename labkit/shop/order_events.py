@@ -17,7 +17,7 @@ from labkit.sagas.envelope import Catalog
 
 OrderId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Cents = Annotated[int, Field(ge=1, le=10**12)]
-Reason = Annotated[str, Field(max_length=300)]
+Reason = Annotated[str, Field(pattern=r"^[^\x00]{0,300}$")]  # PostgreSQL stores no zero
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def test_nor_is_it_opened_twice_by_one_who_repairs_and_one_who_starts(postgres_u
 async def waiting(shelf: Shelf, many: int) -> bool:
     asked = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
     async with reading(shelf.engine) as connection:
-        return await connection.scalar(asked) == many
+        return int(await connection.scalar(asked) or 0) >= many
 
 
 def test_the_ledger_cannot_be_emptied_and_can_be_made_again(postgres_url: str) -> None:

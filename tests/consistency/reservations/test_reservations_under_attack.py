@@ -1,4 +1,4 @@
-"""What an attacker found: outages that cost a customer the goods, work that stood in the way of others, values of every kind."""
+"""What an attacker found: outages that cost a customer the goods, work in the way of others, values of every kind."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from labkit.consistency.errors import DatabaseUnavailable, OutOfStock, QuotaSpent
 from labkit.consistency.reservations import (
@@ -23,7 +24,6 @@ from labkit.consistency.reservations import (
 from labkit.consistency.reservations.model import MAX_QUANTITY, MAX_SKUS
 from labkit.consistency.transactions import begin_immediate
 from tests.consistency.reservations.shelf import Shelf, filled, on
-from tests.shop.engines import engine_on
 
 LEASE = 30.0
 
@@ -86,7 +86,8 @@ def test_work_for_a_hold_that_somebody_decided_by_hand_keeps_nobody_waiting(data
 
 def test_an_id_that_two_sites_gave_costs_the_second_its_hold_and_nothing_behind_it(database: str, tmp_path: Any) -> None:
     async def scenario(home: Shelf) -> None:
-        async with engine_on(f"sqlite+aiosqlite:///{tmp_path}/site.db") as engine:
+        engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/site.db")
+        try:
             site = await filled(engine, {})
             there = await accepts_of(home).accept([("tent", 1)], key="home", customer="bob")
             same_id = await accepts_of(site).accept([("tent", 1)], key="west", customer="ada")
@@ -101,6 +102,8 @@ def test_an_id_that_two_sites_gave_costs_the_second_its_hold_and_nothing_behind_
             assert site.said == [HoldCancelled(same_id.id, "ada", "its id is another hold's")]
             assert (await home.holds.get(there.id)).customer == "bob"
             await home.adds_up(tent=5)
+        finally:
+            await engine.dispose()  # before the other one is: that waits for every thread of a connection
 
     on(database, {"tent": 5}, scenario)
 
