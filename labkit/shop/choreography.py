@@ -15,9 +15,10 @@ Shows: the complete event table of the order.
 | `OrderTimedOut` | orders, **cancelled** | warehouse, payments, shipping: undo | `StockReleased`, `PaymentRefunded` |
 | `StockReleased`, `PaymentRefunded` | warehouse, payments | orders: note it | |
 
-Guarantees, with inbox and outbox, on any schedule: the order ends completed with stock, payment and parcel, or cancelled with
-none of them, each taken once and given back once. Only `orders` decides which, by a guarded transition of the one row it owns;
-its deadline is one more contender for that. Who undoes leaves a tombstone, so that what it undoes may come later.
+Guarantees, with inbox and outbox, as long as the broker forgets nothing, or what it forgot is republished: the order ends
+completed with stock, payment and parcel, or cancelled with none of them, each taken once and given back once. Only `orders`
+decides which, by a guarded transition of the one row it owns; its deadline is one more contender for that. Who undoes leaves a
+tombstone, so that what it undoes may come later.
 
 Leaves out: a view of the whole. Where an order is now, no single service knows. Nobody reads another's tables: each copies what
 it will need from `OrderPlaced`, and finds the event after it early as long as it has not.

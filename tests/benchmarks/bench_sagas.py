@@ -55,11 +55,12 @@ async def dbos(url: str, journal: str | None) -> AsyncIterator[Saga]:
     async def saga() -> list[dict[str, int]]:
         return [await step(number) for number in range(4)]
 
+    if journal is not None:  # before DBOS opens it: the file remembers
+        connection = sqlite3.connect(str(make_url(url).database))
+        connection.execute(f"PRAGMA journal_mode={journal}")
+        connection.close()
     DBOS.launch()
     try:
-        if journal is not None:
-            with sqlite3.connect(str(make_url(url).database)) as connection:
-                connection.execute(f"PRAGMA journal_mode={journal}")
         yield saga
     finally:
         DBOS.destroy()

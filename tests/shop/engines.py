@@ -24,10 +24,13 @@ async def engine_on(url: str, *, busy_timeout: float = 30.0) -> AsyncIterator[As
 
 
 async def sqlite_threads_have_ended() -> None:
-    """aiosqlite does not wait for the thread of a connection it gave up, and that thread reports to the loop at its end."""
+    """aiosqlite does not wait for the thread of a connection it gave up, and that thread reports to the loop at its end.
+
+    Those of another engine that is still open do not end: five seconds are enough for the ones that do.
+    """
     for thread in threading.enumerate():
         if "_connection_worker_thread" in thread.name:
-            await asyncio.to_thread(thread.join)
+            await asyncio.to_thread(thread.join, 5.0)
 
 
 @contextmanager
