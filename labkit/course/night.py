@@ -1,9 +1,9 @@
 """What somebody asks at night, of a shop with a conductor and of one without: part of lesson 1.2b.
 
 The first order is completed, the second is refused by shipping and undone, and the third waits: something is down (a fault).
-`ask_conductor` asks the orchestrator's routes; `ask_events` asks every service for what it has said of the order, and the
-broker for who is behind. Each answer comes with the places that had to be asked. Nothing here is slower than it must be: one
-request, or one query, a place.
+Either way the services' own routes are asked, and one that is down does not answer. `ask_conductor` asks the orchestrator's in
+`orders`. `ask_events` asks `orders` first, which keeps the reason and what it has heard, and where that is not enough every
+service for what it has said of the order, and the broker for who is behind. Each answer comes with the places that were asked.
 
 Leaves out: a service that hears everything and keeps it by order, which would be one place to ask, and a moment behind.
 """
@@ -14,15 +14,18 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from functools import partial
-from itertools import chain
 from typing import Any
 
+import httpx
+from fastapi import FastAPI
 from sqlalchemy import select
 
 from labkit.consistency.transactions import reading
 from labkit.course.four_stores import SERVICES
 from labkit.course.two_ways import Shop
+from labkit.course.two_ways import by_events as open_by_events
 from labkit.sagas.outbox import outbox
+from labkit.shop.order_copies import noted
 from labkit.shop.purchases import purchases
 from labkit.world import World
 
@@ -47,37 +50,80 @@ async def night(
 
 async def ask_conductor(world: World) -> list[Answer]:
     """The answers of the orchestrator."""
-    async with world.http() as http:
-        paths = ("/order-3", "/order-2", "?status=running")
-        third, second, running = [(await http.get(f"http://orders/sagas{path}")).json() for path in paths]
+    paths = ("/order-3", "/order-2", "?status=running")
+    third, second, running = [await _get(world, "orders", f"sagas{path}") for path in paths]
+    if third is None:
+        return [(["orders does not answer"], ["orders"]) for _ in paths]
     steps = [f"{step['name']} is {step['status']}" for step in third["steps"] if step["status"] != "pending"]
     undone = [step["name"] for step in second["compensations"] if step["status"] == "completed"]
     answers = (steps, [*undone, second["reason"]], [saga["saga_id"] for saga in running])
     return [(answer, ["orders"]) for answer in answers]
 
 
+async def by_events(world: World, stock: int) -> Shop:
+    """`two_ways.by_events`, and every service tells what it knows of an order."""
+    opened = await open_by_events(world, stock)
+    for name in SERVICES:
+        world.node(name).boot(_tell, world)
+    return opened
+
+
 async def ask_events(world: World) -> list[Answer]:
-    """The answers that can be put together from what every service has said, and what the broker has not got rid of."""
-    third, second = await _said_about(world, "order-3"), await _said_about(world, "order-2")
+    """The answers that can be put together from what the services say of an order, and the broker of who is behind."""
+    said, places = await _said_about(world, "order-3"), [*SERVICES, "redis"]
     behind = [
-        f"{group['name'].decode()} is {group['lag'] + group['pending']} events behind"
+        f"{group['name'].decode()} has {group['lag'] + group['pending']} events to read"
         for group in await world.redis().xinfo_groups("events")
         if group["lag"] + group["pending"]
     ]
-    undone = [event["type"] for _, event in second if event["type"].endswith(("Released", "Refunded"))]
-    reasons = [event["data"]["reason"] for _, event in second if "reason" in event["data"]]
-    async with reading(world.database("orders db")) as connection:
-        pending = select(purchases.c.reference).where(purchases.c.state == "pending").order_by(purchases.c.reference)
-        open_orders = list((await connection.scalars(pending)).all())
-    said = [f"{source} said {event['type']}" for source, event in third]
-    return [([*said, *behind], [*SERVICES, "redis"]), ([*undone, *reasons], [*SERVICES]), (open_orders, ["orders"])]
+    words = [f"{source} said {event['type']}" if event else f"{source} does not answer" for source, event in said]
+    first = (words + behind, places)
+    mine = await _get(world, "orders", "order-2")
+    if mine is None:
+        said = await _said_about(world, "order-2")
+        known = [event for _, event in said if event]
+        undone = [event["type"] for event in known if event["type"].endswith(("Released", "Refunded"))]
+        reasons = [event["data"]["reason"] for event in known if "reason" in event["data"]]
+        return [first, ([*undone, *reasons], [*SERVICES]), (["orders does not answer"], ["orders"])]
+    open_orders = await _get(world, "orders", "open")
+    return [first, ([*mine["noted"], mine["reason"]], ["orders"]), (open_orders, ["orders"])]
 
 
-async def _said_about(world: World, order: str) -> list[tuple[str, dict[str, Any]]]:
-    """Who said what about the order, in the order of the speakers' clocks."""
-    rows = []
+async def _get(world: World, service: str, path: str) -> Any:
+    """What the service answers, or None: it is down."""
+    async with world.http(timeout=1.0) as http:
+        try:
+            return (await http.get(f"http://{service}/{path}")).json()
+        except httpx.TransportError:
+            return None
+
+
+async def _said_about(world: World, order: str) -> list[tuple[str, dict[str, Any] | None]]:
+    """Who said what about the order, in the order of the speakers' clocks; last who does not answer, with None."""
+    rows: list[tuple[float, str, dict[str, Any] | None]] = []
     for name in SERVICES:
-        async with reading(world.database(f"{name} db")) as connection:
-            mine = select(outbox.c.added_at, outbox.c.source, outbox.c.wire).where(outbox.c.aggregate == order)
-            rows.append((await connection.execute(mine)).all())
-    return [(row.source, json.loads(row.wire)) for row in sorted(chain(*rows), key=lambda row: (row.added_at, row.source))]
+        told = await _get(world, name, order)
+        rows += [(float("inf"), name, None)] if told is None else [(at, name, json.loads(wire)) for at, wire in told["said"]]
+    return [(source, event) for _, source, event in sorted(rows, key=lambda row: row[:2])]
+
+
+async def _tell(world: World) -> None:
+    """The routes of the service on this node; `orders` knows a little more than the others."""
+    name, app = world.here(), FastAPI()
+    engine = world.database(f"{name} db", timeout=1.0)
+
+    @app.get("/open")
+    async def waiting() -> list[str]:
+        pending = select(purchases.c.reference).where(purchases.c.state == "pending").order_by(purchases.c.reference)
+        async with reading(engine) as connection:
+            return list((await connection.scalars(pending)).all())
+
+    @app.get("/{order}")
+    async def of(order: str) -> dict[str, Any]:
+        mine = select(outbox.c.added_at, outbox.c.wire).where(outbox.c.aggregate == order, outbox.c.source == name)
+        why = select(purchases.c.reason).where(purchases.c.reference == order)
+        async with reading(engine) as connection:
+            said = [tuple(row) for row in (await connection.execute(mine.order_by(outbox.c.position))).all()]
+            return {"said": said, "noted": await noted(connection, order), "reason": await connection.scalar(why)}
+
+    world.serve(name, app)

@@ -163,6 +163,13 @@ def settled(run: Run) -> dict[str, float]:
     return {order: last[order] - at for order, at in placed.items() if order in last}
 
 
+def last_parcel(run: Run) -> float:
+    """Seconds from the moment the last order was accepted to the last word of shipping on a parcel."""
+    told = [message.sent for message in run.history.messages if message.src == "shipping" and message.dst == "orders"]
+    said = [event.at for event in run.history.of("settled") if event.node == "shipping"]
+    return max(told + said) - run.history.of("placed")[-1].at
+
+
 def crossings(run: Run) -> Counter[str]:
     """How many messages crossed the network, answers included: between "services", to the "broker", to "databases"."""
     kinds: Counter[str] = Counter()

@@ -39,6 +39,14 @@ async def apply_by_version(do: Any, event: str) -> bool:
             return True
 
 
+async def apply_comparing_once(do: Any, event: str) -> bool:
+    [(status,)] = await do("SELECT status FROM orders WHERE id = :order")
+    if status in ("completed", "cancelled", STATUS[event]):
+        return False
+    guarded = "UPDATE orders SET status = :new WHERE id = :order AND status = :old"  # and if it is not: nothing, for ever
+    return bool(await do(guarded, new=STATUS[event], old=status))
+
+
 async def apply_unconditionally(do: Any, event: str) -> bool:
     return bool(await do("UPDATE orders SET status = :new WHERE id = :order", new=STATUS[event]))
 
@@ -109,6 +117,13 @@ async def consume_immediately(engine: AsyncEngine, message: str, effect: Effect)
         if not (await connection.execute(LOOK, {"message": message})).first():
             await effect(connection)
             await connection.execute(ENTER, {"message": message})
+
+
+async def consume_trying_again(engine: AsyncEngine, message: str, effect: Effect) -> None:
+    try:
+        await consume_in_one_transaction(engine, message, effect)
+    except Exception:
+        await consume_in_one_transaction(engine, message, effect)
 
 
 async def consume_every_time(engine: AsyncEngine, message: str, effect: Effect) -> None:
@@ -229,6 +244,15 @@ async def relay_marking_all(engine: AsyncEngine, publish: Publish) -> None:
         await publish(number)
     async with engine.begin() as connection:
         await connection.execute(text("UPDATE outbox SET sent = 1 WHERE sent = 0"))
+
+
+async def relay_unmarking(engine: AsyncEngine, publish: Publish) -> None:
+    try:
+        await relay_one_by_one(engine, publish)
+    except Exception:
+        async with engine.begin() as connection:
+            await connection.execute(text("UPDATE outbox SET sent = 0"))
+        raise
 
 
 async def relay_in_any_order(engine: AsyncEngine, publish: Publish) -> None:

@@ -11,7 +11,8 @@ import pytest
 from labkit.check import Invariant
 from labkit.course.four_stores import End
 from labkit.course.night import ORDERS, QUESTIONS, ask_conductor, ask_events, night
-from labkit.course.two_ways import by_conductor, by_events, crossings, settled
+from labkit.course.night import by_events as by_events_that_tell
+from labkit.course.two_ways import by_conductor, by_events, crossings, last_parcel, settled
 from labkit.sagas import Retry
 from labkit.sim import falsify, lost_replies, run
 from labkit.world import Crash, Fault, Pause, Run, World
@@ -113,20 +114,48 @@ def test_every_message_is_counted_once_and_a_calm_order_takes_three_calls() -> N
     assert kinds["services"] == 6
 
 
-def test_at_night_both_know_and_the_conductor_is_one_place_to_ask() -> None:
-    dark: list[Fault] = [Crash("payments", at=1.9)]
-    with_one = run(night, seed=1, args={"shop": by_conductor, "ask": ask_conductor}, faults=dark).result
-    without = run(night, seed=1, args={"shop": by_events, "ask": ask_events}, faults=dark).result
-    assert len(with_one) == len(without) == len(QUESTIONS) == len(ORDERS)
+NIGHT: dict[str, dict[str, Any]] = {
+    "conductor": {"shop": by_conductor, "ask": ask_conductor},
+    "events": {"shop": by_events_that_tell, "ask": ask_events},
+}
+
+
+def asked(way: str, *faults: Fault) -> list[tuple[list[str], list[str]]]:
+    answers: list[tuple[list[str], list[str]]] = run(night, seed=12, args=NIGHT[way], faults=faults).result
+    assert len(answers) == len(QUESTIONS) == len(ORDERS)
+    return answers
+
+
+def test_at_night_both_know_why_and_the_conductor_also_where() -> None:
+    dark = Crash("payments", at=1.9)
+    with_one, without = asked("conductor", dark), asked("events", dark)
     assert [len(places) for _, places in with_one] == [1, 1, 1]
-    assert [len(places) for _, places in without] == [5, 4, 1]
-    assert with_one[0][0][-1] == "charge_payment is started" and "payments is 2 events behind" in without[0][0]
+    assert [len(places) for _, places in without] == [5, 1, 1]
+    assert with_one[0][0][-1] == "charge_payment is started"
+    assert without[0][0][-2:] == ["payments does not answer", "payments has 2 events to read"]
     assert with_one[1][0][:3] == ["refund_payment", "release_stock", "cancel_order"]
     assert sorted(without[1][0][:2]) == ["PaymentRefunded", "StockReleased"]
     for answers in (with_one, without):
         assert "AQ" in answers[1][0][-1] and answers[2][0] == ["order-3"]
 
 
+def test_without_orders_the_conductor_says_nothing_and_the_others_what_they_know() -> None:
+    dark = Crash("orders", at=2.1)
+    assert [answer for answer, _ in asked("conductor", dark)] == [["orders does not answer"]] * 3
+    where, why, which = asked("events", dark)
+    assert "shipping said ParcelBooked" in where[0] and "orders does not answer" in where[0]
+    assert sorted(why[0][:2]) == ["PaymentRefunded", "StockReleased"] and why[0][-1] == "no parcels to 'AQ'"
+    assert which[0] == ["orders does not answer"]
+
+
 def test_when_nothing_is_down_nobody_is_behind_and_nothing_is_open() -> None:
-    answers = run(night, seed=1, args={"shop": by_events, "ask": ask_events}).result
-    assert answers[0][0][-1] == "shipping said ParcelBooked" and answers[2][0] == []
+    where, _, which = asked("events")
+    assert where[0][-1] == "shipping said ParcelBooked" and which[0] == []
+
+
+def test_with_events_a_parcel_is_booked_while_orders_is_down() -> None:
+    down = Crash("orders", at=0.15, restart_after=2.0)
+    for way, soon in (("events", True), ("conductor", False)):
+        made = run(shopping, seed=12, args=WAYS[way] | {"stock": 1, "wishes": [GOOD], "within": 6.0}, faults=[down])
+        assert made.result == End("completed", 1, 0, 1)
+        assert (last_parcel(made) < 1.0) is soon

@@ -120,9 +120,21 @@ def _wrong_count(run: Run) -> str | None:
 
 
 def _not_done(run: Run) -> str | None:
+    if kept := _kept_in(run):
+        return kept
     for message in sorted(set(run.args["deliveries"])):
         if not run.result[message][0]:
             return f"{message} was delivered {_times(run, message)}, and never acknowledged"
+    return None
+
+
+def _kept_in(run: Run) -> str | None:
+    """An error of `effect` that did not come out of `consume`."""
+    said = run.history.of("no receipt", "delivered", "raised", "acknowledged")
+    for error in [event for event in said if event.kind == "no receipt"]:
+        after = [event for event in said if event.node == error.node and event.seq > error.seq]
+        if after and after[0].kind == "acknowledged":
+            return f"{error.data['message']}'s effect raised, and consume did not let the error out"
     return None
 
 

@@ -151,10 +151,9 @@ BY_THE_LOG = Invariant(FINISHED.claim, _fault)
     "1.2a-3",
     title="Take it up after a crash",
     hints=(
-        "What does `started` mean when you find it in the log after a crash? Asking again is safe: the desks remember. And how "
-        "do you see in the log that you were turning back already?",
-        "Read the log first: an `undone` in it gives the direction. Forward, pass over what is `done`; backward, go over what is "
-        "`started` or `done`. Either way, ask until there is an answer, and write it down. Then the pivot needs no rule of its own.",
+        "What does `started` mean after a crash? Asking again is safe. And how does the log show that you were turning back?",
+        "Read the log first: an `undone` in it gives the direction. Forward, pass over what is `done`; backward, go over what "
+        "is `started` or `done`. Either way, ask until there is an answer, and write it down. Then the pivot needs no rule.",
     ),
     budget=400,
 )

@@ -259,7 +259,7 @@ def test_goods_come_and_go_with_a_reason(database: str) -> None:
                 await adjust(connection, "tent", -9, reason="stolen", now=shelf.now)
             with pytest.raises(UnknownSku):
                 await adjust(connection, "nothing", 1, reason="?", now=shelf.now)
-            with pytest.raises(ValueError, match=r"^by must be a whole number other than 0, got 0"):
+            with pytest.raises(ValueError, match=r"^by must be a whole number .*other than 0, got 0"):
                 await adjust(connection, "tent", 0, reason="?", now=shelf.now)
         assert [entry.reason for entry in await shelf.ledger.entries("tent")] == ["", "a delivery", "torn"]
         await shelf.adds_up(tent=7)

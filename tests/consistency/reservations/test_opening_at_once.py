@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from sqlalchemy import Select, event, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from labkit.consistency.inventory import create_inventory, guarded, inventory, lock_all
+from labkit.consistency.inventory import create_inventory, guarded, lock_all
 from labkit.consistency.reservations import (
     Accepts,
     Balance,
@@ -40,27 +41,26 @@ def test_tables_made_by_four_at_once_are_made(postgres_url: str) -> None:
     asyncio.run(scenario())
 
 
-def test_the_ledger_of_new_goods_is_opened_once_by_four_at_once(postgres_url: str) -> None:
-    async def scenario(shelf: Shelf) -> None:
-        await create_inventory(shelf.engine, {"mat": 7, "stove": 3})
-        await asyncio.gather(*(create_reservations(shelf.engine, clock=shelf.clock) for _ in range(4)))
-        await shelf.adds_up(tent=5, mat=7, stove=3)
-
-    on(postgres_url, {"tent": 5}, scenario)
+def opened(shelf: Shelf) -> Awaitable[Any]:
+    return create_reservations(shelf.engine, clock=shelf.clock)
 
 
-def test_nor_is_it_opened_twice_by_one_who_repairs_and_one_who_starts(postgres_url: str) -> None:
-    """Both find the SKU unopened and wait for its row, which a third one has."""
+async def repaired(shelf: Shelf) -> None:
+    assert await repair(shelf.engine, await reconcile(shelf.engine, clock=shelf.clock), clock=shelf.clock) == []
+
+
+@pytest.mark.parametrize("first", [opened, repaired])
+def test_the_ledger_of_new_goods_is_opened_once_whoever_else_starts_or_repairs(postgres_url: str, first: Any) -> None:
+    """Both find the goods unopened and wait for their row, which a third one has."""
 
     async def scenario(shelf: Shelf) -> None:
         await create_inventory(shelf.engine, {"mat": 7})
-        found = await reconcile(shelf.engine, clock=shelf.clock)
         async with begin_immediate(shelf.engine) as third:
-            await third.execute(select(inventory).where(inventory.c.sku == "mat").with_for_update())
-            tasks = [asyncio.create_task(repair(shelf.engine, found, clock=shelf.clock))]
-            await eventually(lambda: waiting(shelf, 1))
-            tasks.append(asyncio.create_task(create_reservations(shelf.engine, clock=shelf.clock)))  # type: ignore[arg-type]
-            await eventually(lambda: waiting(shelf, 2))
+            await lock_all(third, ["mat"])
+            tasks = []
+            for number, opener in enumerate((first, opened), start=1):
+                tasks.append(asyncio.ensure_future(opener(shelf)))
+                await eventually(partial(waiting, shelf, number))
         await asyncio.gather(*tasks)
         assert await Ledger(shelf.engine).balance("mat") == Balance(on_hand=7)
 
