@@ -47,10 +47,13 @@ _OPENING = 5_413_226_817
 
 
 @asynccontextmanager
-async def begin_immediate(engine: AsyncEngine, *, within: float | None = None) -> AsyncIterator[AsyncConnection]:
+async def begin_immediate(
+    engine: AsyncEngine, *, within: float | None = None, writes_first: bool = False
+) -> AsyncIterator[AsyncConnection]:
     """Run the block in one write transaction; commit at its end, roll back on any exception.
 
     `within`: seconds for the whole block (None: as long as the engine allows). The block should talk to this database only.
+    `writes_first`: its first statement is a write, which takes the lock on SQLite by itself, so the BEGIN is saved.
     Raises `ValueError` for a `within` that leaves no time, `DatabaseUnavailable` for everything that is the database's doing.
     """
     _validate(within)
@@ -59,7 +62,8 @@ async def begin_immediate(engine: AsyncEngine, *, within: float | None = None) -
         async with asyncio.timeout(within), engine.connect() as connection:
             await connection.execution_options(sqlite_begin="IMMEDIATE")
             async with connection.begin():  # commits at its end; `commit()` in here would leave a failed one open in the pool
-                await _begin(connection)
+                if not writes_first:
+                    await _begin(connection)
                 if within is not None:
                     await _limit_statements(connection, within)
                 yield connection

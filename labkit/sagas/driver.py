@@ -210,7 +210,7 @@ class Drive:
         worker, saga, goes_on = self.worker, self.saga, status in ACTIVE
         owner, until = (worker.owner, worker.clock() + longest + worker.lease) if goes_on else (None, 0.0)
         worker.observe("saving", saga=saga.id, status=status)
-        async with begin_immediate(worker.engine, within=worker.within) as connection:
+        async with begin_immediate(worker.engine, within=worker.within, writes_first=True) as connection:
             asked = await store.claim(connection, saga, owner=owner, lease_until=until, status=status, reason=reason)
             yield connection
             await store.append(connection, saga)

@@ -48,6 +48,24 @@ def test_the_end_of_the_block_commits_and_an_exception_in_it_rolls_back(database
     on(database, scenario)
 
 
+@pytest.mark.parametrize("writes_first", [True, False])
+def test_on_sqlite_what_is_read_after_a_first_write_is_nobody_elses_to_change(sqlite_url: str, writes_first: bool) -> None:
+    async def scenario(engine: AsyncEngine) -> None:
+        async def sell() -> int:
+            async with begin_immediate(engine, writes_first=writes_first) as connection:
+                await connection.execute(sell_one)
+                left: int = (await connection.execute(select(inventory.c.stock))).scalar_one()
+                await asyncio.sleep(0)
+                await connection.execute(update(inventory).values(fence=inventory.c.fence + left))
+                return left
+
+        assert sorted(await asyncio.gather(*[sell() for _ in range(5)])) == [0, 1, 2, 3, 4]
+        async with reading(engine) as connection:
+            assert (await connection.execute(select(inventory.c.fence))).scalar_one() == 10
+
+    on(sqlite_url, scenario)
+
+
 def test_on_sqlite_nobody_writes_between_its_first_read_and_its_commit(sqlite_url: str) -> None:
     async def scenario(engine: AsyncEngine) -> None:
         async with begin_immediate(engine):

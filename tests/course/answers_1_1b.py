@@ -65,6 +65,26 @@ async def confirm_once_only(db: Statements, hold_id: str, now: float) -> bool:
     return await db.change(GUARDED, id=hold_id, now=now) == 1
 
 
+async def confirm_every_hold(db: Statements, hold_id: str, now: float) -> bool:
+    if await db.change("UPDATE holds SET status = 'confirmed' WHERE status = 'held' AND expires_at > :now", now=now):
+        return True
+    return bool(await db.ask(STATUS, id=hold_id) == "confirmed")
+
+
+async def confirm_or_expire(db: Statements, hold_id: str, now: float) -> bool:
+    if await confirm_guarded(db, hold_id, now):
+        return True
+    await db.change("UPDATE holds SET status = 'expired' WHERE id = :id AND status = 'held'", id=hold_id)
+    return False
+
+
+async def confirm_or_delete(db: Statements, hold_id: str, now: float) -> bool:
+    if await confirm_guarded(db, hold_id, now):
+        return True
+    await db.change("DELETE FROM holds WHERE id = :id AND status = 'held'", id=hold_id)
+    return False
+
+
 async def confirm_nothing(db: Statements, hold_id: str, now: float) -> bool:
     return False
 
@@ -104,6 +124,13 @@ async def sweep_one_by_one(engine: AsyncEngine, now: float) -> None:
 
 async def sweep_at_once(engine: AsyncEngine, now: float) -> None:
     expire = "UPDATE holds SET status = 'expired' WHERE status = 'held' AND expires_at <= :now RETURNING sku, quantity"
+    async with begin_immediate(engine) as connection:
+        for sku, quantity in (await connection.execute(text(expire), {"now": now})).all():
+            await connection.execute(text(RETURN), {"sku": sku, "quantity": quantity})
+
+
+async def sweep_those_before(engine: AsyncEngine, now: float) -> None:
+    expire = "UPDATE holds SET status = 'expired' WHERE status = 'held' AND expires_at < :now RETURNING sku, quantity"
     async with begin_immediate(engine) as connection:
         for sku, quantity in (await connection.execute(text(expire), {"now": now})).all():
             await connection.execute(text(RETURN), {"sku": sku, "quantity": quantity})
@@ -274,6 +301,30 @@ class AddsWhatItHears(BoundedCounter):
         to, quantity = state
         if to == self.site:
             self.left += quantity
+
+
+class NumbersItsGifts(AddsWhatItHears):
+    """Gifts with a number, each taken once; but every giver counts from 1."""
+
+    def __init__(self, site: str, first: dict[str, int]) -> None:
+        super().__init__(site, first)
+        self.gifts: list[tuple[int, str, int]] = []
+        self.seen: set[int] = set()
+
+    def give(self, to: str, quantity: int) -> bool:
+        if not self.take(quantity):
+            return False
+        self.gifts.append((len(self.gifts) + 1, to, quantity))
+        return True
+
+    def state(self) -> Any:
+        return self.gifts
+
+    def merge(self, state: Any) -> None:
+        for number, to, quantity in state:
+            if to == self.site and number not in self.seen:
+                self.seen.add(number)
+                self.left += quantity
 
 
 class AddsAndForgets(AddsWhatItHears):

@@ -169,7 +169,7 @@ def test_nothing_is_left_when_the_process_that_started_them_ends(program: Progra
     assert len(processes) >= (7 if "Postgres" in servers else 1)
     if end != "exit":
         process.send_signal(getattr(signal, end))
-    process.wait()
+    process.wait(60)
     assert eventually(lambda: not any(map(runs, processes)))
     assert eventually(lambda: not Path(directory).exists())
     assert eventually(lambda: shared_memory() <= before)

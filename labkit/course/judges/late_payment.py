@@ -1,8 +1,9 @@
 """The judge of exercise 1.1b-1, "confirm, unless it has ended".
 
 One stove. anna holds it and pays; ben waits for it. When her hold has ended, or the shop has released it, the stove is given to
-ben, in one transaction; sometimes the shop is late to notice. The reader's `confirm` speaks to the database one statement at a
-time, each of them its own transaction, so between two of them anything may happen; anna is paused, and her messages are slow.
+ben, in one transaction; sometimes the shop is late to notice. cleo holds another, and does nothing. The reader's `confirm`
+speaks to the database one statement at a time, each of them its own transaction, so between two of them anything may happen;
+anna is paused, and her messages are slow.
 
 Leaves out: a statement whose answer is lost (its caller asks again, and that is judged), several lines to a hold.
 """
@@ -27,7 +28,7 @@ from labkit.sim import Finding
 from labkit.world import Fault, Pause, Run, Slow, World
 
 PAYS = 1.0  # the second at which anna pays
-ANNAS, NOBODYS = "hold-anna", "hold-nobody"
+ANNAS, CLEOS, NOBODYS = "hold-anna", "hold-cleo", "hold-nobody"
 NEVER_GIVES_UP = 3600.0  # seconds for an answer: nothing is lost, so there always is one
 TABLE = "CREATE TABLE holds (id VARCHAR(64) PRIMARY KEY, customer VARCHAR(64), status VARCHAR(16), expires_at DOUBLE PRECISION)"
 
@@ -59,7 +60,8 @@ async def late_payment(
     engine = world.database(timeout=NEVER_GIVES_UP)
     db, until = Statements(engine), world.clock() + ends + (60.0 if released else 0.0)
     await db.change(TABLE)
-    await db.change("INSERT INTO holds VALUES (:id, 'anna', 'held', :until)", id=ANNAS, until=until)
+    for hold, customer, end in ((ANNAS, "anna", until), (CLEOS, "cleo", until + 3600.0)):
+        await db.change("INSERT INTO holds VALUES (:id, :who, 'held', :until)", id=hold, who=customer, until=end)
 
     async def asked(hold: str) -> bool:
         said = await confirm(db, hold, world.clock())
@@ -84,7 +86,8 @@ async def late_payment(
         world.record("has the stove", hers=new)
 
     await world.join(world.node("anna").start(anna), world.node("ben").start(ben))
-    world.record("in the end", hers=await db.ask("SELECT status FROM holds WHERE id = :id", id=ANNAS))
+    state = "SELECT status FROM holds WHERE id = :id"
+    world.record("in the end", hers=await db.ask(state, id=ANNAS), cleos=await db.ask(state, id=CLEOS))
     try:
         world.record("asked for nobody's", said=await asked(NOBODYS))
     except Exception as error:
@@ -94,13 +97,20 @@ async def late_payment(
 
 def _harm(run: Run) -> str | None:
     told = [event.data["said"] for event in run.history.of("told")]
-    (status,) = (event.data["hers"] for event in run.history.of("in the end"))
+    ((status, cleos),) = ((event.data["hers"], event.data["cleos"]) for event in run.history.of("in the end"))
+    if cleos != "held":
+        return f"cleo has another hold, did nothing, and it is {_state(cleos)}"
     for ben in run.history.of("has the stove"):
         if status != ben.data["hers"]:
-            return f"the one stove was given to ben when anna's hold was {ben.data['hers']}, and then that hold became {status}"
+            was = f"the one stove was given to ben when anna's hold was {ben.data['hers']}"
+            return f"{was}, and then that hold became {_state(status)}"
         if True in told:
-            return f"anna was told True, and the stove is ben's: her hold is {status}"
+            return f"anna was told True, and the stove is ben's: her hold is {_state(status)}"
     return None
+
+
+def _state(status: str | None) -> str:
+    return "gone" if status is None else status
 
 
 def _lie(run: Run) -> str | None:
@@ -111,11 +121,15 @@ def _lie(run: Run) -> str | None:
         if nth and told[0] and not told[nth]:
             return "anna asked twice, was told True and then False, and the stove is hers"
         if not nth and told[0] and paid.data["late"]:
-            return f"anna was told True, and her hold had ended {duration(paid.at - run.args['ends'])} before she paid"
+            ago = paid.at - run.args["ends"]
+            when = f"{duration(ago)} before she paid" if ago > 0 else "the instant she paid"
+            return f"anna was told True, and her hold had ended {when}"
         if not told[nth] and left > 0 and status != "confirmed":
             return f"anna was told False, and the stove was hers for another {duration(left)}"
         if told[nth] != (status == "confirmed"):
-            return f"anna was told {told[nth]}, and in the end her hold is {status}"
+            return f"anna was told {told[nth]}, and in the end her hold is {_state(status)}"
+    if status not in ("held", "confirmed") and not run.history.of("has the stove"):
+        return f"anna was told {told[-1]}, nobody ended her hold, and it is {_state(status)}: False must change nothing"
     if any(event.data["said"] for event in run.history.of("asked for nobody's")):
         return f"it returned True for {NOBODYS!r}, a hold that does not exist"
     return None

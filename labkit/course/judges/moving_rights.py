@@ -28,6 +28,8 @@ from labkit.world import ASGIApp, Duplication, Event, Fault, Loss, Run, Slow, Wo
 RIGHTS: Mapping[str, int] = {"east": 6, "north": 0, "west": 4}
 SITES, STOVES = tuple(RIGHTS), sum(RIGHTS.values())
 QUIET = 30.0  # seconds after which no message of the script is under way
+TWO_GIVERS = (("east", "give", "north", 1), ("west", "give", "north", 2))
+"""The first gift of one site, and the first of another, to a third."""
 Step = tuple[str, str, Any] | tuple[str, str, str, int]
 
 
@@ -211,4 +213,4 @@ def judge_quota(answer: Any, budget: int) -> Finding:
         "deviations": 0,
         "max_steps": 10_000,
     }
-    return worst_first(moving_rights, SAFE, WHOLE, runs=budget, **options)
+    return worst_first(moving_rights, SAFE, WHOLE, runs=budget, cases=[{"script": TWO_GIVERS}], **options)

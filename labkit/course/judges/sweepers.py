@@ -51,8 +51,8 @@ Sweep = Callable[[AsyncEngine, float], Awaitable[object]]
 
 async def sweepers(world: World, sweep: Sweep, second: float | None = None, pays: float | None = None) -> None:
     """anna sweeps at second 1, ben `second` later; carl pays that much before. At last we sweep once more."""
-    lab = world.database()
-    await _open(lab, world.clock())
+    lab, began = world.database(), world.clock()
+    await _open(lab, began)
 
     async def sweeper(after: float, engine: AsyncEngine) -> None:
         await asyncio.sleep(after)
@@ -77,7 +77,7 @@ async def sweepers(world: World, sweep: Sweep, second: float | None = None, pays
     people += [] if pays is None else [world.node("carl").start(carl, pays)]
     await world.join(*people)
     await asyncio.sleep(max(0.0, QUIET - world.now()))
-    await sweep(lab, world.clock())
+    await sweep(lab, began + DUE)  # the instant at which they end
     async with reading(lab) as connection:
         stock = (await connection.execute(text("SELECT sku, on_hand, held, sold FROM stock ORDER BY sku"))).all()
         states = (await connection.execute(text("SELECT id, status FROM holds ORDER BY id"))).all()
