@@ -59,7 +59,7 @@ async def begin_immediate(
     _validate(within)
     committing = False
     try:
-        async with asyncio.timeout(within), engine.connect() as connection:
+        async with asyncio.timeout(within) as limit, engine.connect() as connection:
             await connection.execution_options(sqlite_begin="IMMEDIATE")
             async with connection.begin():  # commits at its end; `commit()` in here would leave a failed one open in the pool
                 if not writes_first:
@@ -71,7 +71,7 @@ async def begin_immediate(
     except Exception as error:
         if not is_temporary(error):
             raise
-        raise DatabaseUnavailable("unknown" if committing else "failed", _reason(error)) from error
+        raise DatabaseUnavailable("unknown" if committing else "failed", _reason(error, limit)) from error
 
 
 @asynccontextmanager
@@ -79,12 +79,12 @@ async def reading(engine: AsyncEngine, *, within: float | None = None) -> AsyncI
     """Run the block on a connection to read from, for at most `within` seconds. Raises `DatabaseUnavailable`."""
     _validate(within)
     try:
-        async with asyncio.timeout(within), engine.connect() as connection:
+        async with asyncio.timeout(within) as limit, engine.connect() as connection:
             yield connection
     except Exception as error:
         if not is_temporary(error):
             raise
-        raise DatabaseUnavailable("failed", _reason(error)) from error
+        raise DatabaseUnavailable("failed", _reason(error, limit)) from error
 
 
 async def use_write_ahead_log(engine: AsyncEngine) -> None:
@@ -159,8 +159,10 @@ async def _limit_statements(connection: AsyncConnection, seconds: float) -> None
     await connection.execute(text(both), {"limit": limit})
 
 
-def _reason(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
+def _reason(error: BaseException, limit: asyncio.Timeout) -> str:
+    end = limit.when()
+    late = end is not None and asyncio.get_running_loop().time() >= end  # the server, which has the same limit, may be first
+    if late or isinstance(error, TimeoutError):
         return "the database did not answer in time"
     if isinstance(error, PoolTimeout):
         return "no database connection was free in time"
