@@ -11,6 +11,11 @@ from redis.asyncio import Redis
 from redis.exceptions import LockNotOwnedError, WatchError
 
 from labkit.consistency import LockTimeout, StaleToken
+from labkit.course.judges.carts import carts
+from labkit.course.judges.last_stove import last_stove
+from labkit.course.judges.release_race import release_race
+from labkit.course.judges.two_keys import two_keys
+from tests.course.handed_in import Exercise
 
 # -- 1.1a-1: let go of a lock
 
@@ -413,3 +418,92 @@ async def cart_of_several_keys(locks: Any, skus: Sequence[str]) -> AsyncIterator
 async def cart_of_an_unknown_item(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
     async with locks.hold(f"lock:{min(skus)}"):
         yield
+
+
+EXERCISES = (
+    Exercise(
+        "1.1a-1",
+        scenarios=(release_race,),
+        stub=release_stub,
+        to_write="release_stub",
+        right=(
+            release_by_script,
+            release_by_watching,
+        ),
+        wrong={
+            release_whoevers_it_is: "freed the lock that was",
+            release_in_two_trips: "freed the lock that was",
+            release_or_raise: "release raised LockNotOwnedError after the work was done",
+            release_and_say_true: "release said True, and",
+            release_comparing_text_with_bytes: "anna's release said False and the lock was still anna's",
+        },
+        raising={
+            release_decoding_nothing: "in release_decoding_nothing:  return bool(holder.decode() == owner)",
+        },
+        odd={
+            release_and_return_nothing: "release must return True or False, it returned None",
+        },
+    ),
+    Exercise(
+        "1.1a-2",
+        scenarios=(
+            last_stove,
+            two_keys,
+        ),
+        stub=StoreStub,
+        to_write="read, write",
+        long=(EqualTokensRefused, RoundsLargeTokens, RefusesEverybody),
+        right=(FencedStore,),
+        wrong={
+            UnfencedStore: "with an older token",
+            ComparedInPython: "with an older token",
+            OnlyWritesFenced: "with an older token",
+            NotedButAnswered: "the delivery's read with token 8 was accepted after",
+            EqualTokensRefused: "write was refused with token 8, and the newest token seen before was its own",
+            ComparedAsText: "the newest token seen before was 8",
+            RoundsLargeTokens: "the newest token seen before was its own",
+            RefusesEverybody: "the newest token seen before was none",
+            RefusesButWrites: "a write that was refused changed the value from 7 to 3",
+            Lowers: "after a refusal the older token was accepted: a read with token 9, when tent had seen 10",
+            Global: "StaleToken('everything', seen=10, given=9) instead of StaleToken('tent', seen=10, given=9)",
+            SeenGivenSwapped: "StaleToken('tent', seen=9, given=10) instead of StaleToken('tent', seen=10, given=9)",
+            NeverStored: "one stove was there, and nobody sold it",
+        },
+        raising={
+            ForgetsTheArguments: "in ForgetsTheArguments.write:  raise StaleToken(key, token)",
+        },
+        odd={
+            ReturnsBytes: "read must return an int, it returned b'1'",
+        },
+    ),
+    Exercise(
+        "1.1a-3",
+        scenarios=(carts,),
+        stub=cart_stub,
+        to_write="cart_stub",
+        right=(
+            cart_on_a_stack,
+            cart_by_recursion,
+        ),
+        wrong={
+            cart_in_the_order_given: "anna waited 2 s for tent, which ben held, while ben waited for stove, which anna held",
+            cart_all_at_once: "locked",
+            cart_gathered: "anna waited 2 s for stove, which ben held, while ben waited for tent, which anna held",
+            cart_given_up_at_once: "anna gave up, and had every lock it had asked for",
+            cart_without_patience: "ms for stove, which nobody held",
+            cart_with_doubles: "anna waited 2 s for stove, which anna held already",
+            cart_of_the_first: "anna began to pack without the lock of tent",
+            cart_let_go_too_early: "anna began to pack without the lock of stove, tent",
+            cart_let_go_while_packing: "anna was still packing without the lock of stove",
+            cart_left_when_the_second_fails: "anna gave up waiting for tent and left stove locked",
+            cart_left_when_the_body_fails: "left stove",
+            cart_that_swallows: "anna's card was declined, and hold_cart did not let that error out",
+        },
+        raising={
+            cart_of_several_keys: "in cart_of_several_keys:  async with locks.hold(*sorted(set(skus)))",
+        },
+        odd={
+            cart_of_an_unknown_item: "hold takes one item, 'stove' or 'tent', got 'lock:stove'",
+        },
+    ),
+)

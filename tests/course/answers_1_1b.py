@@ -8,7 +8,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from labkit.consistency import begin_immediate, reading
-from labkit.course.judges.late_payment import Statements
+from labkit.course.judges.late_payment import Statements, late_payment
+from labkit.course.judges.moving_rights import moving_rights
+from labkit.course.judges.sweepers import sweepers
+from tests.course.handed_in import Exercise
 
 # -- 1.1b-1: confirm a hold
 
@@ -408,3 +411,83 @@ class ForgetsAKey(BoundedCounter):
 class RightsInWords(BoundedCounter):
     def rights(self) -> Any:
         return str(super().rights())
+
+
+EXERCISES = (
+    Exercise(
+        "1.1b-1",
+        scenarios=(late_payment,),
+        stub=confirm_stub,
+        to_write="confirm_stub",
+        right=(confirm_guarded,),
+        right_too=(confirm_looking_first,),
+        wrong={
+            confirm_without_a_guard: "given to ben when anna's hold was expired, and then that hold became confirmed",
+            confirm_look_then_write: "given to ben when anna's hold was expired, and then that hold became confirmed",
+            confirm_by_time_alone: "given to ben when anna's hold was released, and then that hold became confirmed",
+            confirm_by_status_alone: "anna was told True, and her hold had ended 500 ms before she paid",
+            confirm_whatever_was_changed: "anna was told True, and the stove is ben's",
+            confirm_once_only: "anna asked twice, was told True and then False, and the stove is hers",
+            confirm_every_hold: "cleo has another hold, did nothing, and it is confirmed",
+            confirm_or_expire: "nobody ended her hold, and it is expired: False must change nothing",
+            confirm_or_delete: "nobody ended her hold, and it is gone: False must change nothing",
+            confirm_nothing: "anna was told False, and the stove was hers for another 1 s",
+        },
+        raising={
+            confirm_expecting_a_row: "in confirm_expecting_a_row:  return bool((await db.ask(",
+        },
+        odd={
+            confirm_and_return_nothing: "confirm must return True or False, it returned None",
+        },
+    ),
+    Exercise(
+        "1.1b-2",
+        scenarios=(sweepers,),
+        stub=sweep_stub,
+        to_write="sweep_stub",
+        long=(sweep_units_first,),
+        right=(sweep_one_by_one,),
+        right_too=(sweep_at_once,),
+        wrong={
+            sweep_status_first: "1 stove did not come back",
+            sweep_by_marking: "1 stove did not come back",
+            sweep_units_first: "1 stove came back twice",
+            sweep_without_a_guard: "carl had paid, and his hold is expired",
+            sweep_without_looking_at_the_count: "1 stove came back twice",
+            sweep_all_that_are_expired: "3 stoves came back twice",
+            sweep_one_unit_each: "1 stove did not come back",
+            sweep_everybody: "hold-fred was not due for an hour, and it is expired",
+            sweep_those_before: "was due, and after the last sweep it is held",
+            sweep_the_first: "hold-emil was due, and after the last sweep it is held",
+        },
+        raising={
+            sweep_into_a_column_that_is_not_there: "in sweep_into_a_column_that_is_not_there:  await connection",
+        },
+    ),
+    Exercise(
+        "1.1b-3",
+        scenarios=(moving_rights,),
+        stub=QuotaStub,
+        to_write="rights, take, give, state, merge",
+        right=(BoundedCounter,),
+        right_too=(TellsOnlyItsOwn,),
+        wrong={
+            AddsWhatItHears: "after east merged what it was told, east 8",
+            NumbersItsGifts: "when everybody has told everybody, east 5, north 1 and west 2 may be sold",
+            AddsAndForgets: "when everybody has told everybody, east 5, north 0 and west 4 may be sold",
+            MaximumOfWhatIsLeft: "after north merged what it was told, east 6, north 1 and west 4 may be sold",
+            Overwrites: "may be sold: with",
+            OverwritesOthers: "north merged what it was told, and its rights went from 1 to 0",
+            Sums: "after east merged what it was told",
+            GivesWhatItHasNot: "north had 0, and give(1) returned True",
+            SellsWhatIsAnywhere: "after east gave 1 to north, east 10",
+        },
+        raising={
+            ForgetsAKey: 'in ForgetsAKey.merge:  super().merge((state[0], {"south": state[1]["south"]}))',
+        },
+        odd={
+            SaysNothing: "take must return True or False, it returned None",
+            RightsInWords: "rights must return an int, it returned '6'",
+        },
+    ),
+)

@@ -8,9 +8,10 @@ from contextlib import suppress
 from typing import Any
 
 from labkit.consistency import Refused
-from labkit.course.judges.going_back import DoneStep
-from labkit.course.judges.taken_up import Log, LogStep
-from labkit.course.judges.unanswered import DeskStep
+from labkit.course.judges.going_back import DoneStep, going_back
+from labkit.course.judges.taken_up import Log, LogStep, taken_up
+from labkit.course.judges.unanswered import DeskStep, unanswered
+from tests.course.handed_in import Exercise
 
 Done = list[tuple[DoneStep, dict[str, Any]]]
 
@@ -511,3 +512,88 @@ async def drive_back_over_the_pivot(steps: Sequence[LogStep], log: Log) -> str:
         if step.kind == "retriable":
             await _until_answered(step.do)  # it must not arrive later
         return await _back(steps[:3], log, "started", "done")
+
+
+EXERCISES = (
+    Exercise(
+        "1.2a-1",
+        scenarios=(going_back,),
+        stub=compensate_stub,
+        to_write="compensate_stub",
+        right=(
+            compensate_in_reverse,
+            compensate_by_popping,
+        ),
+        wrong={
+            compensate_forwards: "payments, stock were done in this order, and undone as payments, stock",
+            compensate_until_one_fails: "payments was done, and never undone: stock was down, and compensate stopped",
+            compensate_and_let_it_out: "payments is down, and compensate raised that instead of returning",
+            compensate_and_keep_quiet: "payments could not be undone, and compensate returned []",
+            compensate_with_the_last_result: "payments was undone with the result of stock, and not with what it had",
+            compensate_all_at_once: "payments was undone before stock had answered",
+            compensate_a_failure_twice: "payments was undone 2 times",
+            compensate_catching_everything: "compensate was cancelled while it waited for payments, and took that for",
+        },
+        raising={
+            compensate_a_step_without_its_result: "AttributeError",
+        },
+        odd={
+            compensate_and_return_nothing: "compensate must return a list of the names of steps, it returned None",
+        },
+    ),
+    Exercise(
+        "1.2a-2",
+        scenarios=(unanswered,),
+        stub=place_stub,
+        to_write="place_stub",
+        right=(
+            place_started_or_done,
+            place_asking_again,
+        ),
+        wrong={
+            place_undoing_what_finished: "left the goods behind: reserve was not answered in time, and that does not",
+            place_undoing_once: "place said 'cancelled' before the goods had been given back",
+            place_letting_the_undo_raise: "place raised TimeoutError (no answer to release)",
+            place_taking_silence_for_yes: "place said 'placed', without the goods: reserve was not answered in time",
+            place_catching_refusals_only: "place raised TimeoutError (no answer to reserve) and left the goods behind",
+            place_undoing_forwards: "reserve, charge, book come in this order, and were undone as release, refund",
+            place_undoing_in_the_background: "place said 'cancelled' before the goods had been given back",
+            place_all_at_once: "place asked to charge before reserve had succeeded",
+            place_in_reverse_order: "place asked to book before charge had succeeded",
+            place_going_on_after_a_refusal: "place asked to charge before reserve had succeeded",
+            place_nothing: "everything was answered in time, and place cancelled the order",
+        },
+        odd={
+            place_and_say_true: "place must return 'placed' or 'cancelled', it returned True",
+        },
+    ),
+    Exercise(
+        "1.2a-3",
+        scenarios=(taken_up,),
+        stub=drive_stub,
+        to_write="drive_stub",
+        right=(
+            drive_by_the_log,
+            drive_turning_back_before_the_pivot,
+            drive_announcing_everything_first,
+        ),
+        wrong={
+            drive_once: "drive said 'completed' after a crash, without the goods, the money, a parcel and a mail",
+            drive_taking_started_for_done: "drive said 'completed' after a crash, without the goods",
+            drive_undoing_what_is_done: "drive said 'cancelled' after a crash and left the goods behind",
+            drive_writing_done_too_early: "drive said 'completed' after a crash, without the goods",
+            drive_turning_back_after_every_crash: "nothing was refused, and drive cancelled the order",
+            drive_giving_up_on_silence: "drive said 'cancelled' after a lost answer and left a mail behind",
+            drive_forgetting_the_direction: "drive said 'completed' after a crash, without the goods and the money",
+            drive_back_over_the_pivot: "left a mail behind",
+            drive_without_the_log: "drive asked for reserve with no word of it in the log",
+            drive_writing_nothing_ahead: "drive asked for reserve with no word of it in the log",
+            drive_charging_first: "drive asked to charge before reserve had succeeded",
+            drive_asking_for_everything_again: "the log said that reserve is done, and drive started it again",
+        },
+        odd={
+            drive_with_statuses_of_its_own: "one of started, done, undone, got 'reserve' and 'begun'",
+            drive_undoing_a_mail: "send is retriable: it is never undone, it is asked until it is done",
+        },
+    ),
+)

@@ -6,11 +6,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.transactions import begin_immediate
+from labkit.course.judges.late_events import late_events
+from labkit.course.judges.once_only import once_only
+from labkit.course.judges.patient_relay import patient_relay
+from tests.course.handed_in import Exercise
 
 Effect = Callable[[AsyncConnection], Awaitable[None]]
 Publish = Callable[[int], Awaitable[None]]
@@ -165,14 +170,15 @@ async def consume_and_swallow(engine: AsyncEngine, message: str, effect: Effect)
                 await effect(connection)
 
 
-SEEN: set[str] = set()
+SEEN: WeakKeyDictionary[AsyncEngine, set[str]] = WeakKeyDictionary()
 
 
 async def consume_remembering(engine: AsyncEngine, message: str, effect: Effect) -> None:
-    if message not in SEEN:
+    seen = SEEN.setdefault(engine, set())
+    if message not in seen:
         async with engine.begin() as connection:
             await effect(connection)
-        SEEN.add(message)
+        seen.add(message)
 
 
 async def consume_without_conflict(engine: AsyncEngine, message: str, effect: Effect) -> None:
@@ -312,3 +318,80 @@ async def relay_for_ever(engine: AsyncEngine, publish: Publish) -> None:
 async def relay_misspelt(engine: AsyncEngine, publish: Publish) -> None:
     for number in await unsent(engine, text("SELECT nummer FROM outbox")):
         await publish(number)
+
+
+EXERCISES = (
+    Exercise(
+        "1.2b-1",
+        scenarios=(late_events,),
+        stub=apply_stub,
+        to_write="apply_stub",
+        right=(apply_guarded,),
+        right_too=(apply_by_version,),
+        wrong={
+            apply_unconditionally: "the order was completed, and PaymentProcessed, which came later, made it paid",
+            apply_after_a_look: "the order was completed, and PaymentProcessed, which came later, made it paid",
+            apply_only_to_pending: "InventoryReserved was heard, and in the end the order is still paid",
+            apply_only_to_paid: "InventoryReserved was heard, and in the end the order is still pending",
+            apply_unless_cancelled: "the order was completed, and PaymentProcessed, which came later, made it paid",
+            apply_to_every_order: "PaymentProcessed is about order-1, and it made order-2 paid",
+            apply_paying_for_the_lost: "PaymentProcessed made the order 'completed'; it means 'paid'",
+            apply_and_say_true: "apply said True of PaymentProcessed, and the order had not changed",
+            apply_comparing_once: "PaymentProcessed",
+        },
+        raising={
+            apply_misspelt: "in apply_misspelt:  return bool(await do(",
+        },
+        odd={
+            apply_and_return_nothing: "apply must return True or False, it returned None",
+        },
+    ),
+    Exercise(
+        "1.2b-2",
+        scenarios=(once_only,),
+        stub=consume_stub,
+        to_write="consume_stub",
+        right=(consume_in_one_transaction,),
+        right_too=(consume_immediately,),
+        wrong={
+            consume_trying_again: "m1's effect raised, and consume did not let the error out",
+            consume_every_time: "m1 was delivered twice, and its effect is there twice",
+            consume_after_a_look: "m1 was delivered twice, and its effect is there twice",
+            consume_entered_first: "m1 was acknowledged, and its effect is not there",
+            consume_entered_last: "m1 was delivered twice, and its effect is there twice",
+            consume_and_swallow: "m1's effect raised, and half of it was committed: a charge, and no receipt",
+            consume_remembering: "m1 was delivered twice, and its effect is there twice",
+            consume_nothing: "m1 was acknowledged, and its effect is not there",
+        },
+        raising={
+            consume_with_a_typo: "in consume_with_a_typo:  await effect(connection.conection)",
+            consume_without_conflict: "in consume_without_conflict:  await connection.execute(text(",
+        },
+    ),
+    Exercise(
+        "1.2b-3",
+        scenarios=(patient_relay,),
+        stub=relay_stub,
+        to_write="relay_stub",
+        long=(relay_unmarking, relay_in_any_order, relay_at_once, relay_skipping),
+        right=(relay_one_by_one,),
+        right_too=(
+            relay_in_a_batch,
+            relay_the_next,
+        ),
+        wrong={
+            relay_marked_first: "event 1 was committed and never published",
+            relay_marking_all: "event 1 was committed and never published",
+            relay_whatever_happens: "event 1 was committed and never published",
+            relay_unmarking: "was marked as sent, and published once more",
+            relay_in_any_order: "event 1 was published after event 3: the stream has 3, 1, 2",
+            relay_at_once: "event 1 was published after event 2: the stream has 2, 1",
+            relay_skipping: "event 1 was published after event 2: the stream has 2, 1",
+            relay_twice: "nothing went wrong, and event 1 was published more than once: the stream has 1, 1",
+        },
+        raising={
+            relay_of_rows: "in relay_of_rows:  await publish(row)",
+            relay_misspelt: "in unsent:  return list((await connection.execute(statement)).scalars())",
+        },
+    ),
+)
