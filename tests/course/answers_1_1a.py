@@ -452,7 +452,6 @@ EXERCISES = (
         ),
         stub=StoreStub,
         to_write="read, write",
-        long=(EqualTokensRefused, RoundsLargeTokens, RefusesEverybody),
         right=(FencedStore,),
         wrong={
             UnfencedStore: "with an older token",
