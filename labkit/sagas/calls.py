@@ -16,10 +16,11 @@ import asyncio
 import json
 from collections.abc import Awaitable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
+T = TypeVar("T")
 MOST_SAID = 500
 """Characters of an error that are kept."""
 
@@ -37,6 +38,15 @@ async def ended(call: Awaitable[Any], limit: float) -> tuple[Any, Exception | No
         return None, RuntimeError("something that the step waited for was cancelled")
     except Exception as error:
         return None, TimeoutError(f"no answer within {limit:g} s") if timer.expired() else error
+
+
+async def its_own(call: Awaitable[T]) -> T:
+    """The result of code that runs in a transaction. An OSError of its own must not be taken for the database's: it is raised
+    as a RuntimeError, and so counts."""
+    try:
+        return await call
+    except OSError as error:
+        raise RuntimeError(said(error)) from error
 
 
 def as_json(value: Any) -> Any:

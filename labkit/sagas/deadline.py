@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import DatabaseUnavailable
 from labkit.consistency.transactions import begin_immediate, create_tables, insert_if_new, reading
+from labkit.sagas.calls import its_own
 from labkit.sagas.envelope import Cause, Event
 from labkit.sagas.subscriber import Sends
 from labkit.sagas.working import Observe, at_least_one, ignore, work
@@ -128,7 +129,7 @@ class DeadlineWorker:
         async with begin_immediate(self._engine, within=self._within) as connection:
             if not await self._deadlines.clear(connection, row.process):
                 return False  # it ended, or another worker fired it, since we looked
-            for event in await self._when_due(connection, row.process):
+            for event in await its_own(self._when_due(connection, row.process)):
                 cause = _Cause(row.cause_id, row.correlation)
                 await self._outbox.add(connection, event, aggregate=row.process, cause=cause)
         self._observe("deadline fired", process=row.process)

@@ -30,6 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import DatabaseUnavailable
 from labkit.consistency.transactions import begin_immediate
+from labkit.sagas.calls import its_own
 from labkit.sagas.envelope import Catalog, Cause, Envelope, Event, names
 from labkit.sagas.working import Observe, ignore
 
@@ -157,7 +158,7 @@ class Subscriber:
         return handled
 
     async def _react(self, connection: AsyncConnection, reaction: Reaction, envelope: Envelope) -> None:
-        for event in await reaction.react(connection, envelope.event, envelope):
+        for event in await its_own(reaction.react(connection, envelope.event, envelope)):
             if type(event) not in reaction.emits:
                 allowed = ", ".join(names(reaction.emits)) or "nothing"
                 what = f"{self.service.name} on {envelope.type}"

@@ -18,10 +18,13 @@ from labkit.sagas import (
     Deadlines,
     DeadlineWorker,
     Envelope,
+    Inbox,
     MemoryBus,
     Outbox,
     RedisStreams,
     Relay,
+    Service,
+    Subscriber,
     create_deadlines,
     create_outbox,
     deadline,
@@ -194,7 +197,8 @@ def test_a_reason_that_postgresql_could_not_store_is_no_message() -> None:
         order_catalog().decode(good.replace("none left", r"none\u0000left"))
 
 
-def test_a_deadline_that_cannot_fire_does_not_hold_up_the_others() -> None:
+@pytest.mark.parametrize(("error", "raised"), [(ZeroDivisionError, ZeroDivisionError), (FileNotFoundError, RuntimeError)])
+def test_a_deadline_that_cannot_fire_does_not_hold_up_the_others(error: type[Exception], raised: type[Exception]) -> None:
     async def scenario(world: World) -> Any:
         engine, deadlines, fired = world.database(), Deadlines("shop"), []
         await create_deadlines(engine)
@@ -202,7 +206,7 @@ def test_a_deadline_that_cannot_fire_does_not_hold_up_the_others() -> None:
 
         async def when_due(connection: AsyncConnection, process: str) -> list[Any]:
             if process == "bad":
-                raise ZeroDivisionError(process)
+                raise error(process)
             fired.append(process)
             return [Refused(process)]
 
@@ -210,12 +214,36 @@ def test_a_deadline_that_cannot_fire_does_not_hold_up_the_others() -> None:
             for number, process in enumerate(("bad", "good", "better")):
                 await deadlines.set(connection, process, float(number), cause=CATALOG.decode(asked()))
         said = Outbox("shop", CATALOG, clock=world.clock, ids=world.new_id)
-        with pytest.raises(ZeroDivisionError, match="bad"):
+        with pytest.raises(raised, match="bad"):
             await DeadlineWorker(engine, deadlines, said, when_due, clock=world.clock).fire()
         async with engine.connect() as connection:
             return fired, await said.waiting(connection)
 
     assert sim.run(scenario, seed=None).result == (["good", "better"], 2)
+
+
+def test_a_file_that_a_reaction_misses_is_not_taken_for_a_missing_database(sqlite_url: str) -> None:
+    service = Service("payments")
+
+    @service.on(Asked)
+    async def charge(connection: AsyncConnection, event: Asked, envelope: Envelope) -> list[Any]:
+        raise FileNotFoundError("no such file: rates.csv")
+
+    async def scenario() -> MemoryBus:
+        async with engine_on(sqlite_url) as engine:
+            await create_inbox(engine)
+            await create_outbox(engine)
+            mine = Outbox("payments", CATALOG, clock=Clock(), ids=numbered())
+            subscriber = Subscriber(service, CATALOG, engine, inbox=Inbox("payments", Clock()), outbox=mine)
+            bus = MemoryBus(deliveries=2)
+            bus.subscribe("payments", subscriber.receive)
+            await bus.publish(asked())
+            for _ in range(2):
+                await bus.deliver(bus.pending[0])
+            return bus
+
+    bus = asyncio.run(scenario())
+    assert bus.pending == [] and "no such file: rates.csv" in bus.dead[0].reason
 
 
 @pytest.mark.parametrize("due_at", [float("inf"), float("nan")])
