@@ -17,8 +17,8 @@ from sqlalchemy import or_, update
 from labkit.consistency.errors import ClaimLost
 from labkit.consistency.transactions import begin_immediate
 from labkit.sagas import store
-from labkit.sagas.driver import Worker
 from labkit.sagas.errors import UnknownSaga, WrongStatus
+from labkit.sagas.moves import Worker
 from labkit.sagas.state import ACTIVE, PARKED, Saga
 
 

@@ -26,8 +26,9 @@ from labkit.consistency.errors import KeyReused
 from labkit.sagas import operator, recovery, store, view
 from labkit.sagas.calls import as_json
 from labkit.sagas.definition import SagaDefinition
-from labkit.sagas.driver import Drive, Worker
+from labkit.sagas.driver import Drive
 from labkit.sagas.errors import ClaimedElsewhere, SagaExists, UnknownDefinition
+from labkit.sagas.moves import Worker
 from labkit.sagas.state import ACTIVE, Saga
 
 

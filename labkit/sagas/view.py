@@ -14,8 +14,8 @@ from sqlalchemy import and_, or_, select
 
 from labkit.consistency.transactions import reading
 from labkit.sagas.definition import SagaDefinition
-from labkit.sagas.driver import Worker
 from labkit.sagas.errors import UnknownDefinition, UnknownSaga
+from labkit.sagas.moves import Worker
 from labkit.sagas.state import STATUSES, Leg, undo_is_due
 from labkit.sagas.store import load, sagas
 
