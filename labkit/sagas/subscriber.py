@@ -14,8 +14,8 @@ is delivered and whatever crashes. What a reaction may say is declared: an event
 nothing of that delivery is committed.
 
 Leaves out: the order of events. A reaction that finds its message early raises `Early`, and it is delivered again later; one
-that is late must be refused by a guarded UPDATE in the reaction. And what else a reaction may use: a server that it cannot reach
-is its failure, unless it raises `Later`.
+that is late must be refused by a guarded UPDATE in the reaction. And what else a reaction may use: a server that it cannot
+reach is its failure, unless it raises `Later`.
 
 Sources: NServiceBus documentation, "Saga not found"; MassTransit documentation, "Missing instance" (redelivery of the early).
 """
