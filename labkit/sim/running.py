@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from labkit.sim.choices import Choices, Latency
+from labkit.sim.ending import put_away, wind_up
 from labkit.sim.errors import BudgetExceeded, Deadlock, Stuck, TaskFailed, TasksLeftRunning
 from labkit.sim.places import DAEMON, HERE
 from labkit.sim.worker import current, in_worker
@@ -90,9 +91,9 @@ def execute(
             finally:
                 seconds, steps = world.now(), world.loop.steps
                 world.finish()
-                world.wind_up()
+                wind_up(world)
     finally:
-        world.close()
+        put_away(world)
         if worker is not None:
             worker.watch_over(outer)
         if collecting:

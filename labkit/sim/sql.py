@@ -37,7 +37,7 @@ CROSSING = {"execute", "executemany", "executescript", "commit", "rollback"}
 """What of a connection or cursor needs the server; the rest (making a cursor, fetching rows that are there) does not."""
 
 
-class _InLine:
+class InLine:
     """The queue an aiosqlite connection writes its work into: here it is done at once."""
 
     def put_nowait(self, item: tuple[asyncio.Future[Any] | None, Callable[[], Any]]) -> None:
@@ -52,7 +52,7 @@ class _InLine:
                 future.set_result(result)
 
 
-class _NoThread:
+class NoThread:
     """Stands for the thread that an aiosqlite connection starts."""
 
     daemon = True
@@ -72,8 +72,8 @@ class SimSqlConnection(aiosqlite.Connection):
 
     def __init__(self, world: SimWorld, server: SimSqlServer, timeout: float) -> None:
         super().__init__(server.open, iter_chunk_size=64)
-        self._tx = _InLine()  # type: ignore[assignment]
-        self._thread = _NoThread()  # type: ignore[assignment]
+        self._tx = InLine()  # type: ignore[assignment]
+        self._thread = NoThread()  # type: ignore[assignment]
         self._world = world
         self._server = server
         self._timeout = timeout

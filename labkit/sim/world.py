@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import random
-import shutil
 import tempfile
 from collections.abc import Coroutine, Sequence
 from functools import partial
@@ -25,11 +24,11 @@ from labkit.sim import redis as sim_redis
 from labkit.sim import sql as sim_sql
 from labkit.sim.blocking import blocking_client
 from labkit.sim.choices import Choices, Latency
-from labkit.sim.errors import Deadlock, SimulationError
+from labkit.sim.errors import Deadlock
 from labkit.sim.http import SimTransport
 from labkit.sim.loop import SimLoop
 from labkit.sim.network import Network
-from labkit.sim.node import EPOCH, SimNode, keep_for_ever
+from labkit.sim.node import EPOCH, SimNode
 from labkit.sim.places import DAEMON, HERE, Place
 from labkit.sim.redis_server import SimRedisServer
 from labkit.sim.sql_server import SimSqlServer
@@ -59,14 +58,14 @@ class SimWorld(WorldBase):
         self.failures: list[BaseException] = []
         self.dice = random.Random(f"labkit {seed} redis")
         self.faults = Striking(self, faults)
-        self._nodes: dict[str, SimNode] = {}
+        self.nodes: dict[str, SimNode] = {}
         self.asked_for: set[str] = set()
-        self._redis: dict[str, SimRedisServer] = {}
-        self._clients: dict[tuple[Place | None, str, float], redis.asyncio.Redis] = {}
-        self._sql: dict[str, SimSqlServer] = {}
-        self._engines: list[AsyncEngine] = []
+        self.servers: dict[str, SimRedisServer] = {}
+        self.clients: dict[tuple[Place | None, str, float], redis.asyncio.Redis] = {}
+        self.sql: dict[str, SimSqlServer] = {}
+        self.engines: list[AsyncEngine] = []
         self._services: dict[str, ASGIApp] = {}
-        self._folder: Path | None = None
+        self.folder: Path | None = None
 
     def __repr__(self) -> str:
         return f"<simulated world, seed {self.seed}, {self.now():.4f} s>"
@@ -94,19 +93,19 @@ class SimWorld(WorldBase):
 
     def victim(self, name: str) -> SimNode:
         """The node of this name for a fault to strike, which may be before the scenario asks for it."""
-        found = self._nodes.get(name)
+        found = self.nodes.get(name)
         if found is None:
             if not name or name == LAB:
                 raise ValueError(f"a node needs a name, and {LAB!r} is the experimenter's; got {name!r}")
-            found = self._nodes[name] = SimNode(self, name)
+            found = self.nodes[name] = SimNode(self, name)
         return found
 
     def redis(self, server: str = "redis", *, timeout: float = 1.0) -> redis.asyncio.Redis:
         """A client of the Redis server on node `server`."""
         key = (HERE.get(), server, timeout)  # one client a life of a node, as one program would have
-        if key not in self._clients:
-            self._clients[key] = sim_redis.client(self, self.redis_server(server), timeout)
-        return self._clients[key]
+        if key not in self.clients:
+            self.clients[key] = sim_redis.client(self, self.redis_server(server), timeout)
+        return self.clients[key]
 
     def blocking_redis(self, server: str = "redis") -> BlockingRedis:
         """A *synchronous* client: every call on it freezes the event loop of the node that makes it."""
@@ -114,13 +113,13 @@ class SimWorld(WorldBase):
 
     def database(self, server: str = "database", *, timeout: float = 5.0) -> AsyncEngine:
         """An engine for the SQL server on node `server`."""
-        if server not in self._sql:
-            if self._folder is None:
+        if server not in self.sql:
+            if self.folder is None:
                 memory = Path("/dev/shm")  # where there is one, nothing is written to a disk
-                self._folder = Path(tempfile.mkdtemp(prefix="labkit-", dir=memory if memory.is_dir() else None))
-            self._sql[server] = SimSqlServer(self, server, self._folder / f"{len(self._sql)}.sqlite")
-        engine = sim_sql.engine(self, self._sql[server], timeout)
-        self._engines.append(engine)
+                self.folder = Path(tempfile.mkdtemp(prefix="labkit-", dir=memory if memory.is_dir() else None))
+            self.sql[server] = SimSqlServer(self, server, self.folder / f"{len(self.sql)}.sqlite")
+        engine = sim_sql.engine(self, self.sql[server], timeout)
+        self.engines.append(engine)
         return engine
 
     def http(self, *, timeout: float = 5.0) -> httpx.AsyncClient:
@@ -136,9 +135,9 @@ class SimWorld(WorldBase):
 
     def redis_server(self, server: str) -> SimRedisServer:
         """The Redis server on this node, made at the first call."""
-        if server not in self._redis:
-            self._redis[server] = SimRedisServer(self, server)
-        return self._redis[server]
+        if server not in self.servers:
+            self.servers[server] = SimRedisServer(self, server)
+        return self.servers[server]
 
     def track(self, task: asyncio.Task[Any], node: SimNode) -> None:
         """Let `join` know where the task runs."""
@@ -181,79 +180,11 @@ class SimWorld(WorldBase):
     def _on_event(self, event: Event) -> None:
         self.faults.on_event(event)
 
-    # -- the end
-
     def enter(self) -> None:
         """Make this the world of the current thread."""
         threads.install()
         clock.enter(self.loop, self)
         order.install()
-
-    def wind_up(self) -> None:
-        """Stop what still runs, give every live task the chance to clean up, and bury the dead ones unopened."""
-        dead = {id(place) for place in self.buried}
-        rest: list[asyncio.Task[Any]] = []
-        for task in self.loop.tasks:
-            if task.done():
-                continue
-            if id(task.place) in dead:
-                keep_for_ever(task.get_coro())
-            else:
-                task.cancel()
-                rest.append(task)
-        self.loop.max_steps += 50_000
-        self.loop.max_seconds = self.now() + 120
-        try:
-            self.loop.turn(lambda: not rest or self._all_done(rest), idle=self.idle)
-        except SimulationError:
-            for left in rest:
-                if not left.done():
-                    keep_for_ever(left.get_coro())
-
-    @staticmethod
-    def _all_done(rest: list[asyncio.Task[Any]]) -> bool:
-        while rest and rest[-1].done():
-            rest.pop()
-        return not rest
-
-    def close(self) -> None:
-        """Put everything away. What a dead coroutine still refers to is emptied: it is kept for ever."""
-        self.finish()
-        for node in self._nodes.values():
-            node.close_freeze(None)
-            node.close_crash(None)
-        for engine in self._engines:
-            engine.sync_engine.pool = engine.sync_engine.pool.recreate()
-        for server in self._sql.values():
-            for connection in server.connections:
-                connection.broken()
-        clock.leave(self.loop)
-        self.loop.close()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        self._forget()
-
-    def _forget(self) -> None:
-        for place in self.loop.places:
-            if place.blocked:  # unwound, it would run its finally blocks
-                keep_for_ever(place.stack)
-            else:
-                place.stack.throw()
-            place.stack = None
-        for task in self.loop.tasks:
-            asyncio._unregister_task(task)
-        self.loop.tasks.clear()
-        for client in self._clients.values():
-            vars(client.connection_pool).clear()
-            vars(client).clear()
-        for server in self._redis.values():
-            for connection in server.connections:
-                vars(connection).clear()
-            vars(server).clear()
-        if self.buried:
-            vars(self.loop).clear()
-            self.loop.close()
-            vars(self).clear()
 
 
 def describe(task: asyncio.Task[Any]) -> str:

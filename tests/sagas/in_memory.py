@@ -6,44 +6,21 @@ and nothing else. The engine is SQLAlchemy's own, on aiosqlite whose work is don
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
-from collections.abc import Callable
 from typing import Any
 
 import aiosqlite
 from sqlalchemy import NullPool
 from sqlalchemy.ext.asyncio import create_async_engine
 
-
-class _InLine:
-    def put_nowait(self, item: tuple[asyncio.Future[Any] | None, Callable[[], Any]]) -> None:
-        future, function = item
-        try:
-            result = function()
-        except Exception as error:
-            if future is not None:
-                future.set_exception(error)
-        else:
-            if future is not None:
-                future.set_result(result)
-
-
-class _NoThread:
-    daemon = True
-
-    def start(self) -> None:
-        return None
-
-    def join(self) -> None:
-        return None
+from labkit.sim.sql import InLine, NoThread
 
 
 class _Connection(aiosqlite.Connection):
     def __init__(self, raw: sqlite3.Connection) -> None:
         super().__init__(lambda: raw, iter_chunk_size=64)
-        self._tx = _InLine()  # type: ignore[assignment]
-        self._thread = _NoThread()  # type: ignore[assignment]
+        self._tx = InLine()  # type: ignore[assignment]
+        self._thread = NoThread()  # type: ignore[assignment]
         self._raw = raw
 
     async def close(self) -> None:
