@@ -21,25 +21,25 @@ class _Connection(aiosqlite.Connection):
         super().__init__(lambda: raw, iter_chunk_size=64)
         self._tx = InLine()  # type: ignore[assignment]
         self._thread = NoThread()  # type: ignore[assignment]
-        self._raw = raw
+        self.raw = raw
 
     async def close(self) -> None:
-        self._raw.rollback()  # the database outlives its connections
+        self.raw.rollback()  # the database outlives its connections
         self._connection = None
 
     def stop(self) -> None:
-        self._raw.rollback()
+        self.raw.rollback()
         self._connection = None
 
 
 class Memory:
-    """One database; `bytes` is what is committed in it."""
+    """One database; `bytes` is what is committed in it, `raw` its one connection, as `sqlite3` has it."""
 
     def __init__(self) -> None:
-        self._raw = self._open()
+        self.raw = self._open()
 
         async def connect(*_: Any, **__: Any) -> aiosqlite.Connection:
-            return await _Connection(self._raw)
+            return await _Connection(self.raw)
 
         self.engine = create_async_engine("sqlite+aiosqlite://", async_creator=connect, poolclass=NullPool)
 
@@ -49,11 +49,11 @@ class Memory:
 
     @property
     def bytes(self) -> bytes:
-        self._raw.rollback()
-        return self._raw.serialize()
+        self.raw.rollback()
+        return self.raw.serialize()
 
     @bytes.setter
     def bytes(self, value: bytes) -> None:
-        self._raw.close()
-        self._raw = self._open()
-        self._raw.deserialize(value)
+        self.raw.close()
+        self.raw = self._open()
+        self.raw.deserialize(value)

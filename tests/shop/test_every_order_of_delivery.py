@@ -14,16 +14,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import aiosqlite
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import StaticPool
 
 from labkit.consistency.transactions import begin_immediate
 from labkit.sagas import Deadlines, DeadlineWorker, Delivery, Early, Inbox, MemoryBus, Outbox, Service, Subscriber
 from labkit.shop.choreography import order_services, place, time_out
 from labkit.shop.order_events import ORDER_EVENTS, OrderPlaced, StockReserved, order_catalog
-from labkit.sim.sql import _InLine, _NoThread
+from tests.sagas.in_memory import Memory
 from tests.shop import ablations
 from tests.shop.choreographed import ENDS, FAR, GOOD, SERVICES, TOO_MANY, UNPAID, looked_up, open_all, wrong
 
@@ -44,8 +41,8 @@ class State:
 class Lab:
     """The four services, a bus in memory, and a database that can be put back."""
 
-    def __init__(self, engine: AsyncEngine, twice: Collection[str], services: Sequence[Service] | None, inbox: type) -> None:
-        self.engine = engine
+    def __init__(self, database: Memory, twice: Collection[str], services: Sequence[Service] | None, inbox: type) -> None:
+        self.database, self.engine = database, database.engine
         self.twice = twice
         self.bus = MemoryBus()
         self.now = 0.0
@@ -57,10 +54,10 @@ class Lab:
         for service in services or order_services(self.clock):
             self.reactions[service.name] = {kind.__name__ for kind in service.reactions}
             outbox = self.outboxes[service.name]
-            subscriber = Subscriber(service, catalog, engine, inbox=inbox(service.name, self.clock), outbox=outbox)
+            subscriber = Subscriber(service, catalog, self.engine, inbox=inbox(service.name, self.clock), outbox=outbox)
             self.bus.subscribe(service.name, subscriber.receive)
         self.deadlines = DeadlineWorker(
-            engine, Deadlines("orders"), self.outboxes["orders"], time_out(self.clock), clock=lambda: self.now + 1e9
+            self.engine, Deadlines("orders"), self.outboxes["orders"], time_out(self.clock), clock=lambda: self.now + 1e9
         )
 
     def clock(self) -> float:
@@ -71,22 +68,16 @@ class Lab:
         self._made += 1
         return prefix + hashlib.sha256(f"{self._cause} {self._made}".encode()).hexdigest()[:16]
 
-    async def raw(self, work: Any) -> Any:
-        """Run `work(sqlite3 connection)` on the database's one connection."""
-        async with self.engine.connect() as connection:
-            driver: Any = (await connection.get_raw_connection()).driver_connection
-            return await driver._execute(work, driver._conn)
+    def save(self) -> State:
+        return State(self.database.bytes, tuple(self.bus.pending))
 
-    async def save(self) -> State:
-        return State(await self.raw(lambda raw: raw.serialize()), tuple(self.bus.pending))
-
-    async def put_back(self, state: State) -> None:
-        await self.raw(lambda raw: raw.deserialize(state.image))
+    def put_back(self, state: State) -> None:
+        self.database.bytes = state.image
         self.bus.pending = list(state.pending)
 
-    async def key(self) -> str:
+    def key(self) -> str:
         """What of the state matters: every row, and the messages on their way."""
-        rows = await self.raw(lambda raw: [sorted(map(repr, raw.execute(f"SELECT * FROM {table}"))) for table in TABLES])
+        rows = [sorted(map(repr, self.database.raw.execute(f"SELECT * FROM {table}"))) for table in TABLES]
         pending = sorted((delivery.to, delivery.wire) for delivery in self.bus.pending)
         return hashlib.sha256(repr((rows, pending)).encode()).hexdigest()
 
@@ -109,7 +100,7 @@ class Lab:
 
     async def publish(self) -> None:
         before = len(self.bus.pending)
-        for (wire,) in await self.raw(take_all):
+        for (wire,) in take_all(self.database.raw):
             await self.bus.publish(wire)
         fresh = [delivery for delivery in self.bus.pending[before:] if self.concerns(delivery)]
         self.bus.pending[before:] = [copy for copy in fresh for _ in range(1 + (self.kind(copy) in self.twice))]
@@ -121,13 +112,6 @@ def take_all(raw: sqlite3.Connection) -> list[tuple[str]]:
     raw.execute("DELETE FROM outbox")
     raw.commit()
     return wires
-
-
-async def in_line() -> aiosqlite.Connection:
-    """A connection without a thread: a few thousand deliveries are three times as fast."""
-    connection = aiosqlite.Connection(lambda: sqlite3.connect(":memory:", check_same_thread=False), iter_chunk_size=64)
-    connection._tx, connection._thread = _InLine(), _NoThread()  # type: ignore[assignment]
-    return await connection
 
 
 async def explore(
@@ -142,34 +126,34 @@ async def explore(
 
     `deadline`: it may strike at any moment; `twice`: the events that the bus delivers twice.
     """
-    engine = create_async_engine("sqlite+aiosqlite://", poolclass=StaticPool, async_creator=in_line)
-    await open_all(engine)
-    lab = Lab(engine, twice, services, inbox)
-    async with begin_immediate(engine) as connection:
+    database = Memory()
+    await open_all(database.engine)
+    lab = Lab(database, twice, services, inbox)
+    async with begin_immediate(database.engine) as connection:
         await place(connection, order, inbox=Inbox("orders", lab.clock), outbox=lab.outboxes["orders"], at=0.0, patience=60.0)
     await lab.publish()
     ends: Counter[str] = Counter()
     bad: list[str] = []
-    seen = {await lab.key()}
-    todo = [await lab.save()]
+    seen = {lab.key()}
+    todo = [lab.save()]
     while todo:
         state = todo.pop()
         moved = False
         for choice in [*dict.fromkeys(state.pending), *([DUE] if deadline else [])]:
-            await lab.put_back(state)
+            lab.put_back(state)
             if not await lab.step(choice):
                 continue
             moved = True
-            if (key := await lab.key()) not in seen:
+            if (key := lab.key()) not in seen:
                 seen.add(key)
-                todo.append(await lab.save())
+                todo.append(lab.save())
         if not moved:
-            await lab.put_back(state)
-            found = await looked_up(engine)
+            lab.put_back(state)
+            found = await looked_up(database.engine)
             ends[found["orders"][order.order]] += 1
             bad += [f"nothing can move, and {delivery} is left" for delivery in state.pending]
             bad += wrong(found, [order])
-    await engine.dispose()
+    await database.engine.dispose()
     return ends, len(seen), bad + [str(letter) for letter in lab.bus.dead]
 
 
