@@ -71,13 +71,9 @@ async def by_events(world: World, stock: int) -> Shop:
 async def ask_events(world: World) -> list[Answer]:
     """The answers that can be put together from what the services say of an order, and the broker of who is behind."""
     said, places = await _said_about(world, "order-3"), [*SERVICES, "redis"]
-    behind = [
-        f"{group['name'].decode()} has {group['lag'] + group['pending']} events to read"
-        for group in await world.redis().xinfo_groups("events")
-        if group["lag"] + group["pending"]
-    ]
+    late = [text for group in await world.redis().xinfo_groups("events") if (text := behind(group))]
     words = [f"{source} said {event['type']}" if event else f"{source} does not answer" for source, event in said]
-    first = (words + behind, places)
+    first = (words + late, places)
     mine = await _get(world, "orders", "order-2")
     if mine is None:
         said = await _said_about(world, "order-2")
@@ -87,6 +83,14 @@ async def ask_events(world: World) -> list[Answer]:
         return [first, ([*undone, *reasons], [*SERVICES]), (["orders does not answer"], ["orders"])]
     open_orders = await _get(world, "orders", "open")
     return [first, ([*mine["noted"], mine["reason"]], ["orders"]), (open_orders, ["orders"])]
+
+
+def behind(group: dict[str, Any]) -> str | None:
+    """What a consumer group has still to read; its lag is None when the server has lost count, as after an XDEL."""
+    name, lag, pending = group["name"].decode(), group["lag"], group["pending"]
+    if lag is None:
+        return f"{name} has {pending} events in hand, and nobody knows how many to read"
+    return f"{name} has {lag + pending} events to read" if lag + pending else None
 
 
 async def _get(world: World, service: str, path: str) -> Any:

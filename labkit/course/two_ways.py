@@ -69,15 +69,15 @@ async def by_events(world: World, stock: int, *, relay_every: float = 0.5, at_on
     catalog = order_catalog()
     relays: dict[str, Relay] = {}  # the one of each service: two of them would wait for each other's claim
 
-    def parts(name: str) -> tuple[AsyncEngine, Inbox, Outbox, Relay, RedisStreams]:
-        engine, bus = store.of(name, timeout=1.0), RedisStreams(world.redis(), retry_after=0.5)
+    def boxes(name: str) -> tuple[AsyncEngine, Inbox, Outbox]:
         outbox = Outbox(name, catalog, clock=world.clock, ids=world.new_id)
-        relay = Relay(engine, name, bus, owner=world.new_id("relay-"), clock=world.clock, lease=1.0, within=1.0)
-        return engine, Inbox(name, world.clock), outbox, relay, bus
+        return store.of(name, timeout=1.0), Inbox(name, world.clock), outbox
 
     async def serve() -> None:
         name = world.here()
-        engine, inbox, outbox, relay, bus = parts(name)
+        engine, inbox, outbox = boxes(name)
+        bus = RedisStreams(world.redis(), retry_after=0.5)
+        relay = Relay(engine, name, bus, owner=world.new_id("relay-"), clock=world.clock, lease=1.0, within=1.0)
         (service,) = [found for found in order_services(world.clock) if found.name == name]
         subscriber = Subscriber(service, catalog, engine, inbox=inbox, outbox=outbox, within=1.0)
         relays[name] = relay
@@ -98,7 +98,7 @@ async def by_events(world: World, stock: int, *, relay_every: float = 0.5, at_on
         await asyncio.gather(*work)
 
     async def order(reference: str, customer: str = "ada", country: str = SERVED[0]) -> None:
-        engine, inbox, outbox, _, _ = parts("orders")
+        engine, inbox, outbox = boxes("orders")
         placed = OrderPlaced(reference, customer, country, PRICE, (Line(SKU, 1),))
         async with begin_immediate(engine, within=1.0) as connection:
             await place(connection, placed, inbox=inbox, outbox=outbox, at=world.clock(), patience=PATIENCE)

@@ -23,7 +23,7 @@ steady = settings(deadline=None, derandomize=True, database=None)
 
 
 def seen(history: History, **choice: object) -> View:
-    return view(history, **{"kinds": None, "nodes": None, "start": None, "end": None, **choice})  # type: ignore[arg-type]
+    return view(history, **{"kinds": None, "nodes": None, "hide": (), "start": None, "end": None, **choice})  # type: ignore[arg-type]
 
 
 def drawn(history: History) -> str:
@@ -140,6 +140,17 @@ def test_more_nodes_than_can_be_read_leave_the_quietest_out_and_say_so() -> None
     assert shown.left_out == ("nodes n3, n5",)
 
 
+def test_messages_can_be_hidden_by_their_first_word_with_their_answers_and_it_is_said() -> None:
+    story = Story()
+    for i, (src, dst, label) in enumerate([("a", "redis", "GET x"), ("redis", "a", "GET x"), ("a", "redis", "GETSET x")]):
+        story.message(i / 10, src, dst, label)
+    shown = seen(story.history, hide=["GET"])
+    assert [message.label for message in shown.messages] == ["GETSET x"]
+    assert shown.left_out == ("messages GET",)
+    assert shown.start == 0.0
+    assert "left out: messages GET" in str(spacetime(story.history, title="t", alt="a", hide=["GET"]))
+
+
 def test_what_cannot_be_drawn_is_refused_with_a_reason() -> None:
     with pytest.raises(FigureError, match="at least one entry"):
         drawn(History())
@@ -147,6 +158,8 @@ def test_what_cannot_be_drawn_is_refused_with_a_reason() -> None:
         seen(expired_lease().history, start=2.0, end=1.0)
     with pytest.raises(FigureError, match="nodes must be among lab, a, redis"):
         seen(expired_lease().history, nodes=["c"])
+    with pytest.raises(FigureError, match="hide must be among OK, SET, UPDATE, got XACK"):
+        seen(expired_lease().history, hide=["XACK"])
 
 
 def test_odd_letters_in_a_history_neither_break_the_svg_nor_warn() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from labkit.check import Invariant
 from labkit.course.four_stores import End
-from labkit.course.night import ORDERS, QUESTIONS, ask_conductor, ask_events, night
+from labkit.course.night import ORDERS, QUESTIONS, ask_conductor, ask_events, behind, night
 from labkit.course.night import by_events as by_events_that_tell
 from labkit.course.two_ways import by_conductor, by_events, crossings, last_parcel, settled
 from labkit.sagas import Retry
@@ -151,6 +151,15 @@ def test_without_orders_the_conductor_says_nothing_and_the_others_what_they_know
 def test_when_nothing_is_down_nobody_is_behind_and_nothing_is_open() -> None:
     where, _, which = asked("events")
     assert where[0][-1] == "shipping said ParcelBooked" and which[0] == []
+
+
+@pytest.mark.parametrize(
+    ("lag", "pending", "said"),
+    [(0, 0, None), (1, 2, "shipping has 3 events to read"), (None, 2, "shipping has 2 events in hand, and nobody knows")],
+)
+def test_who_is_behind_is_said_also_when_redis_has_lost_count(lag: int | None, pending: int, said: str | None) -> None:
+    found = behind({"name": b"shipping", "lag": lag, "pending": pending})
+    assert (found is None) if said is None else str(found).startswith(said)
 
 
 def test_with_events_a_parcel_is_booked_while_orders_is_down() -> None:

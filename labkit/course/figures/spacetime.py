@@ -34,17 +34,19 @@ def spacetime(
     subtitle: str | None = None,
     kinds: Sequence[str] | None = None,
     nodes: Sequence[str] | None = None,
+    hide: Sequence[str] = (),
     start: float | None = None,
     end: float | None = None,
 ) -> Figure:
     """Draw a run or a history.
 
-    `kinds`: the events to show (all); `nodes`: the lanes to show (all but the experimenter's); `start`, `end`: the
-    seconds to show (all). A stretch in which nothing happens is squeezed, and the axis says so. A run on real servers is a
-    figure of measured times, see `Figure`.
+    `kinds`: the events to show (all); `nodes`: the lanes to show (all but the experimenter's); `hide`: the first
+    words of the messages to leave out, with their answers (`["XACK"]`); `start`, `end`: the seconds to show (all). A stretch
+    in which nothing happens is squeezed, and the axis says so. A run on real servers is a figure of measured times, see
+    `Figure`.
     """
     title, alt = said("title", title), said("alt", alt)
-    shown = view(subject, kinds=kinds, nodes=nodes, start=start, end=end)
+    shown = view(subject, kinds=kinds, nodes=nodes, hide=hide, start=start, end=end)
     pitch = _PITCH if len(shown.lanes) <= 4 else _NARROW_PITCH
     top, foot = header_height(title, subtitle), foot_height(bool(shown.left_out))
     height = top + pitch * len(shown.lanes) + foot

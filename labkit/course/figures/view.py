@@ -71,7 +71,13 @@ class View:
 
 
 def view(
-    subject: Run | History, *, kinds: Sequence[str] | None, nodes: Sequence[str] | None, start: float | None, end: float | None
+    subject: Run | History,
+    *,
+    kinds: Sequence[str] | None,
+    nodes: Sequence[str] | None,
+    hide: Sequence[str],
+    start: float | None,
+    end: float | None,
 ) -> View:
     """Choose what to show of a run or a history."""
     history = subject.history if isinstance(subject, Run) else subject
@@ -82,6 +88,9 @@ def view(
     begin, stop = min(times) if start is None else start, max(times) if end is None else end
     messages = [m for m in history.messages if m.src in lanes and m.dst in lanes and m.src != m.dst and begin <= m.sent <= stop]
     left_out = [f"nodes {', '.join(hidden)}"] if hidden else []
+    if hide:
+        messages = _without(messages, hide)
+        left_out.append(f"messages {', '.join(hide)}")
     if len(messages) > MOST_MESSAGES:
         dropped = messages[:-MOST_MESSAGES]
         messages = messages[-MOST_MESSAGES:]
@@ -94,6 +103,15 @@ def view(
     if end is None:
         stop = max([begin, *_ends(shown, messages, spans)])
     return View(_ordered(lanes, messages), tuple(shown), tuple(messages), tuple(spans), begin, stop, tuple(left_out))
+
+
+def _without(messages: Sequence[Message], hide: Sequence[str]) -> list[Message]:
+    verbs = [message.label.partition(" ")[0] for message in messages]
+    unknown = [verb for verb in hide if verb not in verbs]
+    if unknown:
+        known = ", ".join(sorted(filter(None, set(verbs))))
+        raise FigureError(f"hide must be among {known or 'none'}, got {', '.join(unknown)}")
+    return [message for message, verb in zip(messages, verbs, strict=True) if verb not in hide]
 
 
 def _lanes(history: History, nodes: Sequence[str] | None) -> tuple[list[str], list[str]]:
