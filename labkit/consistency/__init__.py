@@ -28,6 +28,7 @@ from labkit.consistency.lease import Lease
 from labkit.consistency.lock import Lock
 from labkit.consistency.manager import Holder, LockManager
 from labkit.consistency.redlock import Majority, RedlockExperiment
+from labkit.consistency.sqlite import sqlite_engine
 from labkit.consistency.transactions import begin_immediate, reading
 
 __all__ = [
@@ -64,4 +65,5 @@ __all__ = [
     "guarded",
     "reading",
     "row_locked",
+    "sqlite_engine",
 ]

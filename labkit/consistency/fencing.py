@@ -83,7 +83,7 @@ class SqlFencedStore:
         async with self._engine.begin() as connection:
             if found := (await connection.execute(guarded)).one_or_none():
                 return found.value  # type: ignore[no-any-return]  # a nullable String column
-            fresh = insert_if_new(self._engine, fenced_values).values(key=key, token=token, **values)
+            fresh = insert_if_new(fenced_values).values(key=key, token=token, **values)
             if (await connection.execute(fresh)).rowcount:
                 return values.get("value")
             if found := (await connection.execute(guarded)).one_or_none():  # it exists, perhaps only since a moment ago

@@ -92,7 +92,7 @@ class IdempotencyKeys:
         fresh = {"owner": owner, "claimed_until": now + self.claim_for}
         row = {"key": key, "fingerprint": fingerprint, "created_at": now, **fresh}
         async with begin_immediate(self.engine, within=self.within) as connection:
-            new = await connection.execute(insert_if_new(self.engine, idempotency_keys).values(row))
+            new = await connection.execute(insert_if_new(idempotency_keys).values(row))
         if new.rowcount:
             return None
         first = await self._read(key)  # somebody came first; who, and how far?

@@ -26,15 +26,14 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
-from sqlalchemy import MetaData, Table, text
-from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import Insert, MetaData, Table, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from labkit.consistency.errors import DatabaseUnavailable
 
@@ -114,14 +113,25 @@ def _validate(within: float | None) -> None:
         raise ValueError(f"within must be more than 0 seconds and finite, or None, got {within!r}")
 
 
-def insert_if_new(engine: AsyncEngine, table: Table) -> PostgresInsert | SqliteInsert:
+class _InsertIfNew(Insert):
+    """Both dialects have a construct of their own for this, but neither is cached: it is compiled anew for each row."""
+
+    inherit_cache = True
+
+
+@compiles(_InsertIfNew)
+def _on_conflict_do_nothing(insert: _InsertIfNew, compiler: SQLCompiler, **options: Any) -> str:
+    plain: str = compiler.visit_insert(insert, **options)  # type: ignore[no-untyped-call]
+    return f"{plain} ON CONFLICT DO NOTHING"
+
+
+def insert_if_new(table: Table) -> Insert:
     """INSERT … ON CONFLICT DO NOTHING: whether a row was there before is in the row count.
 
     Better than catching the IntegrityError of a plain INSERT. On aiosqlite the cursor of a statement that failed is freed on
     the event loop's thread, which then waits for whatever that connection does next: it may be waiting for this very loop.
     """
-    insert = postgres_insert if engine.dialect.name == "postgresql" else sqlite_insert
-    return insert(table).on_conflict_do_nothing()
+    return _InsertIfNew(table).inline()  # without RETURNING, which would have to stand behind
 
 
 async def create_tables(connection: AsyncConnection, *wanted: MetaData) -> None:

@@ -66,7 +66,7 @@ class Deadlines:
             raise ValueError(f"due_at must be finite, in seconds since 1970, got {due_at!r}")
         row = {"owner": self.owner, "process": process, "due_at": due_at}
         row |= {"cause_id": cause.id, "correlation": cause.correlation}
-        await connection.execute(insert_if_new(connection.engine, deadlines).values(row))
+        await connection.execute(insert_if_new(deadlines).values(row))
 
     async def clear(self, connection: AsyncConnection, process: str) -> bool:
         """The process has ended by itself; False when it has no deadline (any more)."""

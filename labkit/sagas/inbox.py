@@ -107,7 +107,7 @@ class Inbox:
         if not isinstance(message_id, str) or not 1 <= len(message_id) <= _MAX_ID:
             raise ValueError(f"message_id must be a text of 1 to {_MAX_ID} characters, got {message_id!r}")
         row = {"consumer": self.consumer, "message_id": message_id, "received_at": self._clock(), "fingerprint": fingerprint}
-        entered = await connection.execute(insert_if_new(connection.engine, inbox).values(row))
+        entered = await connection.execute(insert_if_new(inbox).values(row))
         return entered.rowcount == 1
 
 

@@ -134,7 +134,7 @@ class Outbox:
 
     async def _next(self, connection: AsyncConnection, aggregate: str) -> int:
         row: dict[str, Any] = {"source": self.source, "aggregate": aggregate, "last": 0}
-        await connection.execute(insert_if_new(connection.engine, counters).values(row))
+        await connection.execute(insert_if_new(counters).values(row))
         mine = update(counters).where(counters.c.source == self.source, counters.c.aggregate == aggregate)
         number: int = (await connection.execute(mine.values(last=counters.c.last + 1).returning(counters.c.last))).scalar_one()
         return number

@@ -118,7 +118,7 @@ class Relay:
         free = or_(claims.c.owner == self._owner, claims.c.claimed_until <= now)
         take = update(claims).where(claims.c.source == self._source, free).values(owner=self._owner, claimed_until=until)
         async with begin_immediate(self._engine, within=self._within) as connection:
-            if (await connection.execute(insert_if_new(self._engine, claims).values(nobody))).rowcount:
+            if (await connection.execute(insert_if_new(claims).values(nobody))).rowcount:
                 return until
             return until if (await connection.execute(take)).rowcount else None
 

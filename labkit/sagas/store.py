@@ -71,6 +71,7 @@ saga_log = Table(
 )
 _HEAD = ("id", "name", "version", "input", "deadline", "created_at", "revision", "owner", "lease_until", "cancel_requested")
 _FACT = ("seq", "at", "event", "step", "direction", "data")
+_NEW, _APPEND = insert_if_new(sagas), insert(saga_log)
 _CLAIM = (
     update(sagas)
     .where(sagas.c.id == bindparam("saga"), sagas.c.revision == bindparam("known"))
@@ -96,7 +97,7 @@ async def claim(
     new = {"revision": saga.revision + 1, "status": status, "reason": reason, "owner": owner, "lease_until": lease_until}
     if saga.revision == 0:
         head = {name: getattr(saga, name) for name in ("id", "name", "version", "input", "deadline", "created_at")}
-        made = await connection.execute(insert_if_new(connection.engine, sagas).values(**head, **new))
+        made = await connection.execute(_NEW, head | new)
         if not made.rowcount:
             raise SagaExists(saga.id)
         return False
@@ -124,7 +125,7 @@ async def append(connection: AsyncConnection, saga: Saga) -> None:
     new = saga.log[saga.saved :]
     rows = [{"saga_id": saga.id, **{name: getattr(fact, name) for name in _FACT}} for fact in new]
     if rows:
-        await connection.execute(insert(saga_log), rows)
+        await connection.execute(_APPEND, rows)
 
 
 async def load(engine: AsyncEngine, saga_id: str, within: float | None) -> Saga:

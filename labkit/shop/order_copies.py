@@ -40,7 +40,7 @@ notes = Table(
 async def remember(connection: AsyncConnection, service: str, order: str, **facts: Any) -> None:
     """Keep these facts (customer, country, cents) of the order for `service`."""
     row = {"service": service, "reference": order, **facts}
-    await connection.execute(insert_if_new(connection.engine, copies).values(row))
+    await connection.execute(insert_if_new(copies).values(row))
 
 
 async def recall(connection: AsyncConnection, service: str, order: str) -> Row[Any]:
@@ -54,7 +54,7 @@ async def recall(connection: AsyncConnection, service: str, order: str) -> Row[A
 
 async def note(connection: AsyncConnection, order: str, what: str, at: float) -> None:
     """Keep that this happened to the order, at a time in seconds since 1970."""
-    await connection.execute(insert_if_new(connection.engine, notes).values(reference=order, note=what, at=at))
+    await connection.execute(insert_if_new(notes).values(reference=order, note=what, at=at))
 
 
 async def noted(connection: AsyncConnection, order: str) -> list[str]:

@@ -58,7 +58,7 @@ async def charge(connection: AsyncConnection, reference: str, customer: str, cen
         raise ValueError(f"cents must be a whole number of at least 1, got {cents!r}")
     wanted = {"reference": reference, "customer": customer, "cents": cents, "state": "charged"}
     async with connection.begin_nested():  # a refusal takes back the row too, and the caller's transaction can go on
-        new = await connection.execute(insert_if_new(connection.engine, payments).values(wanted))
+        new = await connection.execute(insert_if_new(payments).values(wanted))
         if not new.rowcount:
             found = (await connection.execute(select(payments).where(payments.c.reference == reference))).one()
             if found.state != "charged":
@@ -72,7 +72,7 @@ async def charge(connection: AsyncConnection, reference: str, customer: str, cen
 
 async def refund(connection: AsyncConnection, reference: str) -> dict[str, Any]:
     """Give back what was charged, which may be nothing; a charge that comes later is refused."""
-    tombstone = insert_if_new(connection.engine, payments).values(reference=reference, cents=0, state="void")
+    tombstone = insert_if_new(payments).values(reference=reference, cents=0, state="void")
     if (await connection.execute(tombstone)).rowcount:
         return {"payment": reference, "refunded_cents": 0}
     charged = update(payments).where(payments.c.reference == reference, payments.c.state == "charged")

@@ -41,7 +41,7 @@ async def place(connection: AsyncConnection, reference: str, customer: str, tota
     `KeyReused`: the reference is that of another purchase.
     """
     fresh = {"reference": reference, "customer": customer, "total_cents": total_cents, "created_at": at, "state": "pending"}
-    new = await connection.execute(insert_if_new(connection.engine, purchases).values(fresh))
+    new = await connection.execute(insert_if_new(purchases).values(fresh))
     if not new.rowcount:
         found = (await connection.execute(select(purchases).where(purchases.c.reference == reference))).one()
         if found.state == "cancelled":
@@ -62,7 +62,7 @@ async def complete(connection: AsyncConnection, reference: str) -> dict[str, Any
 async def cancel(connection: AsyncConnection, reference: str, reason: str, at: float) -> dict[str, Any]:
     """Cancel a pending purchase; one never made is cancelled in advance. A completed one stays so, as the answer says."""
     row = {"reference": reference, "total_cents": 0, "created_at": at, "state": "cancelled", "reason": reason}
-    new = await connection.execute(insert_if_new(connection.engine, purchases).values(row))
+    new = await connection.execute(insert_if_new(purchases).values(row))
     if not new.rowcount:
         await _turn(connection, reference, "cancelled", reason)
     return {"order": reference, "state": await state(connection, reference)}

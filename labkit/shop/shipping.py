@@ -43,7 +43,7 @@ async def book(connection: AsyncConnection, reference: str, address: Mapping[str
     if not isinstance(country, str) or len(country) != 2:
         raise ValueError(f"address needs a country of two letters, got {country!r}")
     async with connection.begin_nested():  # a refusal takes back the row too, and the caller's transaction can go on
-        booking = insert_if_new(connection.engine, parcels).values(reference=reference, country=country, state="booked")
+        booking = insert_if_new(parcels).values(reference=reference, country=country, state="booked")
         if not (await connection.execute(booking)).rowcount:
             found = (await connection.execute(select(parcels).where(parcels.c.reference == reference))).one()
             if found.state != "booked":
@@ -57,7 +57,7 @@ async def book(connection: AsyncConnection, reference: str, address: Mapping[str
 
 async def cancel(connection: AsyncConnection, reference: str) -> dict[str, Any]:
     """Cancel the parcel, which may never have been booked; a booking that comes later is refused."""
-    tombstone = insert_if_new(connection.engine, parcels).values(reference=reference, state="void")
+    tombstone = insert_if_new(parcels).values(reference=reference, state="void")
     if not (await connection.execute(tombstone)).rowcount:
         booked = update(parcels).where(parcels.c.reference == reference, parcels.c.state == "booked")
         await connection.execute(booked.values(state="cancelled"))

@@ -51,9 +51,7 @@ async def reserve(connection: AsyncConnection, reference: str, lines: Iterable[t
     if not demand:
         raise ValueError("lines must name at least one SKU, got none")
     async with connection.begin_nested():  # a refusal takes back what was taken so far, and the caller's transaction can go on
-        new = await connection.execute(
-            insert_if_new(connection.engine, allocations).values(reference=reference, state="reserved")
-        )
+        new = await connection.execute(insert_if_new(allocations).values(reference=reference, state="reserved"))
         if new.rowcount:
             await take_all(connection, demand)
             rows = [{"reference": reference, "sku": sku, "quantity": quantity} for sku, quantity in demand.items()]
@@ -67,7 +65,7 @@ async def reserve(connection: AsyncConnection, reference: str, lines: Iterable[t
 
 async def release(connection: AsyncConnection, reference: str) -> dict[str, Any]:
     """Put back what was taken, which may be nothing; a `reserve` that comes later is refused."""
-    tombstone = insert_if_new(connection.engine, allocations).values(reference=reference, state="void")
+    tombstone = insert_if_new(allocations).values(reference=reference, state="void")
     if (await connection.execute(tombstone)).rowcount:
         return {"allocation": reference, "released": {}}
     reserved = update(allocations).where(allocations.c.reference == reference, allocations.c.state == "reserved")

@@ -28,6 +28,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from labkit.consistency import sqlite_engine
 from labkit.real.servers import postgres
 from labkit.sagas import Context, Orchestrator, SagaDefinition, Step, create_sagas
 from tests.benchmarks._report import Row, report
@@ -69,9 +70,10 @@ async def dbos(url: str, journal: str | None) -> AsyncIterator[Saga]:
 @asynccontextmanager
 async def labkit(url: str, journal: str | None) -> AsyncIterator[Saga]:
     """labkit's orchestrator on the database of this URL."""
-    # SQLite has one writer at a time: waiting for the one connection is cheaper than waiting for its file lock.
-    engine = create_async_engine(url, pool_size=max(AT_ONCE) if journal is None else 1, max_overflow=0)
-    if journal is not None:
+    if journal is None:
+        engine = create_async_engine(url, pool_size=max(AT_ONCE), max_overflow=0)
+    else:  # SQLite has one writer at a time: waiting for the one connection is cheaper than waiting for its file lock
+        engine = sqlite_engine(str(make_url(url).database), pool_size=1, max_overflow=0)
         event.listen(engine.sync_engine, "connect", _durable(journal))
 
     async def action(context: Context) -> dict[str, str]:

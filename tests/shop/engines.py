@@ -8,14 +8,19 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from labkit.consistency import sqlite_engine
 
 
 @asynccontextmanager
 async def engine_on(url: str, *, busy_timeout: float = 30.0) -> AsyncIterator[AsyncEngine]:
-    """An engine as anybody would make it. `busy_timeout`: seconds that SQLite waits for another's write."""
-    options = {"timeout": busy_timeout} if url.startswith("sqlite") else {}
-    engine = create_async_engine(url, connect_args=options)
+    """An engine as the course recommends it. `busy_timeout`: seconds that SQLite waits for another's write."""
+    if url.startswith("sqlite"):
+        engine = sqlite_engine(str(make_url(url).database), busy_timeout=busy_timeout)
+    else:
+        engine = create_async_engine(url)
     try:
         yield engine
     finally:

@@ -104,7 +104,7 @@ class Quotas:
         rows.sort(key=lambda row: (row["sku"], row["giver"], row["receiver"]))  # one order of locks for all
         async with begin_immediate(self._engine, within=self._within) as connection:
             for row in rows:
-                if not (await connection.execute(insert_if_new(self._engine, quota_moves).values(row))).rowcount:
+                if not (await connection.execute(insert_if_new(quota_moves).values(row))).rowcount:
                     larger = update(quota_moves).where(quota_moves.c.units < row["units"], *_is(row))
                     await connection.execute(larger.values(units=row["units"]))
 
@@ -117,7 +117,7 @@ class Quotas:
         else:
             after = before.give(self.site, receiver, quantity, sku=sku)
         row = {"sku": sku, "giver": self.site, "receiver": receiver, "units": quantity}
-        if not (await connection.execute(insert_if_new(connection.engine, quota_moves).values(row))).rowcount:
+        if not (await connection.execute(insert_if_new(quota_moves).values(row))).rowcount:
             await connection.execute(update(quota_moves).where(*_is(row)).values(units=quota_moves.c.units + quantity))
         return after.rights(self.site)
 
@@ -126,7 +126,7 @@ class Quotas:
         own = {"sku": sku, "giver": self.site, "receiver": self.site}
         row = select(quota_moves.c.units).where(*_is(own)).with_for_update()
         if await connection.scalar(row) is None and await _read(connection, sku):
-            await connection.execute(insert_if_new(connection.engine, quota_moves).values(own | {"units": 0}))
+            await connection.execute(insert_if_new(quota_moves).values(own | {"units": 0}))
             await connection.execute(row)
 
 
@@ -138,7 +138,7 @@ async def create_quotas(engine: AsyncEngine, quotas: Mapping[str, Mapping[str, i
         for sku, sites in sorted(quotas.items()):
             for site, units in sorted(sites.items()):
                 row = _checked(sku, text("site", site, 64), site, units)
-                await connection.execute(insert_if_new(engine, quota_moves).values(row))
+                await connection.execute(insert_if_new(quota_moves).values(row))
 
 
 async def _read(connection: AsyncConnection, sku: str) -> Escrow:

@@ -112,7 +112,7 @@ async def _queue(connection: AsyncConnection, one: Inconsistency) -> None:
     head = select(holds.c.status, holds.c.created_at).where(holds.c.id == one.hold_id)
     hold = (await connection.execute(head)).one()
     if hold.status == "accepted":
-        row = insert_if_new(connection.engine, undecided).values(hold_id=one.hold_id, created_at=hold.created_at)
+        row = insert_if_new(undecided).values(hold_id=one.hold_id, created_at=hold.created_at)
         await connection.execute(row)
     else:
         await connection.execute(delete(undecided).where(undecided.c.hold_id == one.hold_id))

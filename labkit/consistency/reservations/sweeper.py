@@ -80,7 +80,7 @@ class Sweeper:
 
 async def take_turn(connection: AsyncConnection, name: str, owner: str, *, now: float, until: float) -> bool:
     """Have the turn `name` until then, unless another has it still. In the caller's transaction."""
-    fresh = insert_if_new(connection.engine, turns).values(name=name, owner=owner, until=until)
+    fresh = insert_if_new(turns).values(name=name, owner=owner, until=until)
     if (await connection.execute(fresh)).rowcount:
         return True
     free = or_(turns.c.owner == owner, turns.c.until <= now)

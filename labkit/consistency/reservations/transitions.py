@@ -152,7 +152,7 @@ async def take_back(
 async def enter(connection: AsyncConnection, hold: Hold, *, now: float) -> Hold | None:
     """Write the hold and its lines, if its key is new: None. Else the hold that is there; `KeyReused` when it is another's."""
     row = {field: getattr(hold, field) for field in ("id", "key", "customer", "status", "created_at", "expires_at", "reason")}
-    if (await connection.execute(insert_if_new(connection.engine, holds).values(row))).rowcount:
+    if (await connection.execute(insert_if_new(holds).values(row))).rowcount:
         lines = [{"hold_id": hold.id, "sku": sku, "quantity": quantity} for sku, quantity in hold.lines]
         await connection.execute(insert(hold_lines), lines)
         return None
