@@ -59,7 +59,8 @@ async def begin_immediate(
     committing = False
     try:
         async with asyncio.timeout(within) as limit, engine.connect() as connection:
-            await connection.execution_options(sqlite_begin="IMMEDIATE")
+            if not writes_first:
+                await connection.execution_options(sqlite_begin="IMMEDIATE")
             async with connection.begin():  # commits at its end; `commit()` in here would leave a failed one open in the pool
                 if not writes_first:
                     await _begin(connection)
