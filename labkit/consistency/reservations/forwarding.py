@@ -72,7 +72,7 @@ class Forwarder:
             return 0
         doubles: dict[str, str] = {}
         async with begin_immediate(self._home, within=self._within) as connection:
-            for hold in waiting:
+            for hold in sorted(waiting, key=lambda hold: hold.key):  # in one order, or two sites could wait for each other
                 if (why := await self._arrive(connection, hold)) is not None:
                     doubles[hold.id] = why
             self._observe("committing", what="forward")

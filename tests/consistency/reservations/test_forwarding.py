@@ -6,9 +6,10 @@ import asyncio
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from labkit.check import Invariant
+from labkit.consistency import sqlite_engine
 from labkit.consistency.inventory import create_inventory
 from labkit.consistency.reservations import (
     Accepts,
@@ -31,7 +32,7 @@ def both(database: str, tmp_path: Any, scenario: Any) -> None:
     """Run `scenario(home, site, forwarder)`: home has five tents, the site, which is an SQLite file, has none."""
 
     async def within(home: Shelf) -> None:
-        engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/site.db")
+        engine = sqlite_engine(tmp_path / "site.db")
         try:
             site = await filled(engine, {})
             site.ids = lambda prefix: f"{prefix}west-{next(site.numbers):03}"  # type: ignore[method-assign]
@@ -96,6 +97,27 @@ def test_a_request_made_at_both_sites_is_one_hold_and_the_double_says_so(databas
         await home.adds_up(tent=5)
 
     both(database, tmp_path, scenario)
+
+
+def test_two_forwarders_with_the_same_keys_in_opposite_order_end(postgres_url: str, tmp_path: Any) -> None:
+    keys = [f"k{number:02}" for number in range(30)]
+
+    async def scenario(home: Shelf) -> None:
+        engines = [sqlite_engine(tmp_path / f"{name}.db") for name in ("west", "east")]
+        forwarders = []
+        for engine, wanted in zip(engines, (keys, keys[::-1]), strict=True):
+            site = await filled(engine, {})
+            site.ids = lambda prefix: f"{prefix}{next(home.numbers):03}"  # type: ignore[method-assign]
+            for key in wanted:
+                await accepts_of(site).accept([("tent", 1)], key=key, customer="ada")
+                site.now += 1
+            forwarders.append(Forwarder(engine, home.engine, clock=home.clock))
+        assert await asyncio.gather(*(forwarder.forward() for forwarder in forwarders)) == [30, 30]
+        assert [await undecided_at(engine) for engine in engines] in ([30, 0], [0, 30])
+        for engine in engines:
+            await engine.dispose()
+
+    on(postgres_url, {"tent": 5}, scenario)
 
 
 async def two_sites(world: World, seconds: float = 4.0) -> dict[str, Any]:
