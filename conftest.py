@@ -1,9 +1,14 @@
-"""Figures are byte-stable on one version of matplotlib: elsewhere nbval leaves SVG out and compares the tables beside it."""
+"""What holds for every run of pytest, of the tests and of nbval.
+
+Figures are byte-stable on one version of matplotlib: elsewhere nbval leaves SVG out and compares the tables beside it. And what
+is started under `nohup`, or in the background of a script, ignores signals that the tests are about: here it no longer does.
+"""
 
 from __future__ import annotations
 
 import platform
 import re
+import signal
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +21,13 @@ def figures_are_pinned(system: str, machine: str, matplotlib: str) -> bool:
     """Whether the committed SVG must come out again to the byte: on Linux x86-64, with the locked matplotlib."""
     locked = re.search(r"^matplotlib==(\S+)", LOCK, re.M)
     return system == "linux" and machine == "x86_64" and locked is not None and locked[1] == matplotlib
+
+
+def pytest_configure() -> None:
+    for name, usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 def pytest_collectstart(collector: Any) -> None:

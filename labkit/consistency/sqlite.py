@@ -17,11 +17,13 @@ Sources: aiosqlite 0.22, `core.py`; SQLAlchemy 2.0, `dialects/sqlite/aiosqlite.p
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -34,77 +36,101 @@ def sqlite_engine(path: str | os.PathLike[str], *, busy_timeout: float = 5.0, **
     """An engine on the SQLite file at `path`, which is made if it is not there.
 
     `busy_timeout`: seconds that a statement waits for another connection's write. It waits in its thread, where nothing can
-    interrupt it: let it be shorter than the `within` of your transactions. `options`: of SQLAlchemy's `create_async_engine`.
-    Raises `ValueError` for a path that is not a file's and for a negative time.
+    interrupt it: let it be shorter than the `within` of your transactions. `options`: of SQLAlchemy's `create_async_engine`,
+    but those that say how to connect. Raises `ValueError` for these, for a path that is not a file's, and for a negative time.
     """
-    file = os.fspath(path)
-    if not file or file.startswith((":memory:", "file:")):
-        raise ValueError(f"path must be that of a file, got {file!r}")
+    if not os.fspath(path) or os.fspath(path).startswith((":memory:", "file:")):
+        raise ValueError(f"path must be that of a file, got {os.fspath(path)!r}")
     if not 0 <= busy_timeout < float("inf"):
         raise ValueError(f"busy_timeout must be at least 0 seconds and finite, got {busy_timeout!r}")
+    if taken := {"async_creator", "connect_args", "creator", "module"} & options.keys():
+        raise ValueError(f"options must not say how to connect, got {', '.join(sorted(taken))}")
+    file = os.path.abspath(path)
 
     async def connect(*_: Any, **__: Any) -> aiosqlite.Connection:
-        return await _Connection(lambda: sqlite3.connect(file, timeout=busy_timeout))
+        return await _Connection(partial(sqlite3.connect, file, timeout=busy_timeout))
 
     return create_async_engine(URL.create("sqlite+aiosqlite", database=file), async_creator=connect, **options)
 
 
+@dataclass
+class _Visits:
+    """How many were asked for, counted in the loop's thread, and how many are over, counted in the connection's."""
+
+    asked: int = 0
+    over: int = 0
+
+    def make(self, work: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        try:
+            return work(*args, **options)
+        finally:
+            self.over += 1
+
+
 class _Connection(aiosqlite.Connection):
-    """aiosqlite's, with a cursor of ours."""
+    """aiosqlite's, with a cursor of ours.
+
+    What is sent to the thread never holds on to this object: the thread keeps its last work, and would keep a connection that
+    was forgotten. aiosqlite counts on that to end the thread.
+    """
 
     def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
         super().__init__(connector, iter_chunk_size=64)
-        self._thread.daemon = True  # a connection that was forgotten must not keep the process alive
-        self._sure = True
+        self._thread.daemon = True  # it must not keep the process alive
+        self._visits = _Visits()
 
-    async def visit(self, work: Callable[[], object]) -> None:
-        """Do this in the thread. Until it has answered well, nobody knows whether a transaction is open there."""
-        self._sure = False
-        await self._execute(work)  # type: ignore[no-untyped-call]
-        self._sure = True
+    async def _execute(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        self._visits.asked += 1
+        return await super()._execute(self._visits.make, fn, *args, **kwargs)  # type: ignore[no-untyped-call]
 
     async def cursor(self) -> _Statement:  # type: ignore[override]
-        return _Statement(self)
-
-    async def commit(self) -> None:
-        await self.visit(self._conn.commit)
+        return _Statement(self, self._conn)
 
     async def rollback(self) -> None:
-        if not self._sure or self.in_transaction:
-            await self.visit(self._conn.rollback)
+        """What was cancelled may still be under way, and its transaction not open yet."""
+        if self._visits.over < self._visits.asked or self.in_transaction:
+            await super().rollback()
 
 
 class _Statement:
     """A statement: executed, read and closed in one visit. What SQLAlchemy asks of a cursor is here, and no more."""
 
-    def __init__(self, connection: _Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: _Connection, raw: sqlite3.Connection) -> None:
+        self._connection, self._raw = connection, raw
         self._rows: deque[Any] = deque()
         self.description: Any = None
         self.rowcount = -1
         self.lastrowid: int | None = None
 
     async def execute(self, sql: str, parameters: Any = ()) -> None:
-        await self._connection.visit(partial(self._do, sqlite3.Cursor.execute, sql, parameters))
+        await self._visit(sqlite3.Cursor.execute, sql, parameters)
 
     async def executemany(self, sql: str, parameters: Any) -> None:
-        await self._connection.visit(partial(self._do, sqlite3.Cursor.executemany, sql, parameters))
+        await self._visit(sqlite3.Cursor.executemany, sql, parameters)
 
-    def _do(self, how: Callable[[sqlite3.Cursor, str, Any], object], sql: str, parameters: Any) -> None:
-        with closing(self._connection._conn.cursor()) as cursor:
-            how(cursor, sql, parameters)
-            self.description = cursor.description
-            self._rows.extend(cursor.fetchall() if self.description else ())
-            self.rowcount, self.lastrowid = cursor.rowcount, cursor.lastrowid
+    async def _visit(self, how: Callable[..., object], sql: str, parameters: Any) -> None:
+        done = await self._connection._execute(_executed, self._raw, how, sql, parameters)
+        self.description, self._rows, self.rowcount, self.lastrowid = done
 
     async def fetchone(self) -> Any:
-        return self._rows.popleft() if self._rows else None
+        rows = await self.fetchmany(1)
+        return rows[0] if rows else None
 
     async def fetchmany(self, size: int = 1) -> list[Any]:
+        await asyncio.sleep(0)  # whoever reads on and on must not keep the loop from all others
         return [self._rows.popleft() for _ in range(min(size, len(self._rows)))]
 
-    async def fetchall(self) -> list[Any]:
-        return await self.fetchmany(len(self._rows))
+    async def fetchall(self) -> deque[Any]:
+        rows, self._rows = self._rows, deque()
+        return rows
 
     async def close(self) -> None:
         return None
+
+
+def _executed(raw: sqlite3.Connection, how: Callable[..., object], sql: str, parameters: Any) -> tuple[Any, ...]:
+    """In the connection's thread: the description, the rows, their count, and the id of the last one."""
+    with closing(raw.cursor()) as cursor:
+        how(cursor, sql, parameters)
+        rows = deque(cursor.fetchall() if cursor.description else ())
+        return cursor.description, rows, cursor.rowcount, cursor.lastrowid

@@ -52,7 +52,8 @@ async def begin_immediate(
     """Run the block in one write transaction; commit at its end, roll back on any exception.
 
     `within`: seconds for the whole block (None: as long as the engine allows). The block should talk to this database only.
-    `writes_first`: its first statement is a write, which takes the lock on SQLite by itself, so the BEGIN is saved.
+    `writes_first`: its first statement is an INSERT, UPDATE or DELETE (with no WITH before it), which on SQLite takes the lock
+    by itself: the BEGIN is saved.
     Raises `ValueError` for a `within` that leaves no time, `DatabaseUnavailable` for everything that is the database's doing.
     """
     _validate(within)
@@ -62,8 +63,7 @@ async def begin_immediate(
             if not writes_first:
                 await connection.execution_options(sqlite_begin="IMMEDIATE")
             async with connection.begin():  # commits at its end; `commit()` in here would leave a failed one open in the pool
-                if not writes_first:
-                    await _begin(connection)
+                await _begin(connection, writes_first)
                 if within is not None:
                     await _limit_statements(connection, within)
                 yield connection
@@ -127,7 +127,7 @@ def _on_conflict_do_nothing(insert: _InsertIfNew, compiler: SQLCompiler, **optio
 
 
 def insert_if_new(table: Table) -> Insert:
-    """INSERT … ON CONFLICT DO NOTHING: whether a row was there before is in the row count.
+    """INSERT … ON CONFLICT DO NOTHING: whether a row was there before is in the row count. It takes no RETURNING.
 
     Better than catching the IntegrityError of a plain INSERT. On aiosqlite the cursor of a statement that failed is freed on
     the event loop's thread, which then waits for whatever that connection does next: it may be waiting for this very loop.
@@ -152,11 +152,12 @@ async def one_at_a_time(connection: AsyncConnection) -> None:
         await connection.execute(text("SELECT pg_advisory_xact_lock(:opening)"), {"opening": _OPENING})
 
 
-async def _begin(connection: AsyncConnection) -> None:
-    if connection.dialect.name != "sqlite":
+async def _begin(connection: AsyncConnection, writes_first: bool) -> None:
+    if connection.dialect.name != "sqlite" or connection.sync_connection is None:
         return
-    driver = (await connection.get_raw_connection()).driver_connection
-    if driver is not None and not driver.in_transaction:
+    driver: Any = connection.sync_connection.connection.driver_connection
+    begins_by_itself = writes_first and driver.isolation_level is not None
+    if not driver.in_transaction and not begins_by_itself:
         await connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 

@@ -49,6 +49,22 @@ def test_the_end_of_the_block_commits_and_an_exception_in_it_rolls_back(database
 
 
 @pytest.mark.parametrize("writes_first", [True, False])
+@pytest.mark.parametrize("level", ["AUTOCOMMIT", "SERIALIZABLE"])
+def test_a_failed_block_leaves_nothing_also_on_an_engine_that_does_not_begin_by_itself(
+    sqlite_url: str, level: Any, writes_first: bool
+) -> None:
+    async def scenario(engine: AsyncEngine) -> None:
+        levelled = engine.execution_options(isolation_level=level)
+        with pytest.raises(ZeroDivisionError):
+            async with begin_immediate(levelled, writes_first=writes_first) as connection:
+                await connection.execute(sell_one)
+                raise ZeroDivisionError
+        assert await tents(engine) == 5
+
+    on(sqlite_url, scenario)
+
+
+@pytest.mark.parametrize("writes_first", [True, False])
 def test_on_sqlite_what_is_read_after_a_first_write_is_nobody_elses_to_change(sqlite_url: str, writes_first: bool) -> None:
     async def scenario(engine: AsyncEngine) -> None:
         async def sell() -> int:

@@ -145,7 +145,7 @@ def test_a_rollback_waits_for_what_was_cancelled_before_the_thread_came_to_it(tm
         async with engine.connect() as connection:
             driver: Any = (await connection.get_raw_connection()).driver_connection
             gate = threading.Event()
-            busy = asyncio.ensure_future(driver.visit(gate.wait))
+            busy = asyncio.ensure_future(driver._execute(gate.wait))
             late = asyncio.ensure_future((await driver.cursor()).execute("INSERT INTO notes (body) VALUES ('cancelled')"))
             await asyncio.sleep(0)
             late.cancel()
@@ -224,6 +224,85 @@ def test_the_file_may_have_any_name_and_the_url_does_not_read_it_otherwise(tmp_p
 def test_what_is_no_file_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match=f"path must be that of a file, got {path!r}".replace("?", r"\?")):
         sqlite_engine(path)
+
+
+@pytest.mark.parametrize("option", ["connect_args", "async_creator"])
+def test_another_way_to_connect_is_refused_and_not_passed_over(tmp_path: Path, option: str) -> None:
+    with pytest.raises(ValueError, match=f"options must not say how to connect, got {option}"):
+        sqlite_engine(tmp_path / "x.db", **{option: {}})
+
+
+def test_a_path_is_that_of_the_folder_in_which_the_engine_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> list[str]:
+        monkeypatch.chdir(tmp_path)
+        engine = await opened(sqlite_engine("x.db"))
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        async with engine.connect() as one, engine.connect() as other:
+            await one.execute(insert(notes), {"body": "here"})
+            await one.commit()
+            found = list((await other.scalars(select(notes.c.body))).all())
+        await engine.dispose()
+        return found
+
+    assert asyncio.run(story()) == ["here"]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_engine_that_is_forgotten_ends_its_thread(tmp_path: Path) -> None:
+    async def used() -> None:
+        engine = await opened(sqlite_engine(tmp_path / "x.db"))
+        async with engine.connect() as connection:
+            await connection.execute(select(notes))
+
+    before = set(threading.enumerate())
+    asyncio.run(used())
+    gc.collect()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10.0)
+    assert set(threading.enumerate()) <= before
+
+
+def test_a_connection_whose_file_handle_is_gone_is_replaced_when_the_pool_asks_first(tmp_path: Path) -> None:
+    async def story() -> list[str]:
+        engine = await opened(sqlite_engine(tmp_path / "x.db", pool_pre_ping=True))
+        async with engine.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+        await driver.close()
+        async with begin_immediate(engine, writes_first=True) as connection:
+            await connection.execute(insert(notes), {"body": "after"})
+        found = await bodies(engine)
+        await engine.dispose()
+        return found
+
+    assert asyncio.run(story()) == ["after"]
+
+
+def test_whoever_reads_a_stream_leaves_the_loop_to_others(tmp_path: Path) -> None:
+    async def story() -> int:
+        engine = await opened(sqlite_engine(tmp_path / "x.db"))
+        turns = 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        task = asyncio.ensure_future(other())
+        async with engine.connect() as connection:
+            await connection.execute(insert(notes), [{"body": "x"}] * 100)
+            streamed = await connection.stream(select(notes))
+            before = turns
+            while await streamed.fetchmany(10):
+                pass
+            seen = turns - before
+        task.cancel()
+        await engine.dispose()
+        return seen
+
+    assert asyncio.run(story()) >= 10
 
 
 @pytest.mark.parametrize("seconds", [-1.0, float("inf"), float("nan")])

@@ -19,15 +19,6 @@ def _our_own_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
 
 
-AS_IN_A_TERMINAL = """
-import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)
-if hasattr(signal, "SIGHUP"):
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-"""
-"""A program under `nohup`, or in the background of a script, inherits that it ignores these: the tests are about them."""
-
-
 @pytest.fixture
 def program() -> Iterator[Program]:
     """Run a Python program in a process of its own, which is gone after the test."""
@@ -35,7 +26,7 @@ def program() -> Iterator[Program]:
 
     def start(text: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-c", AS_IN_A_TERMINAL + text],
+            [sys.executable, "-c", text],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
