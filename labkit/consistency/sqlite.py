@@ -60,19 +60,38 @@ class _Visits:
     asked: int = 0
     over: int = 0
 
-    def make(self, work: Callable[..., Any], *args: Any, **options: Any) -> Any:
+
+class _Work:
+    """What is to be done in one visit, and what came of it. It is empty as soon as somebody has taken that.
+
+    For the thread keeps its last work: a connection that it led to could never be forgotten, and aiosqlite counts on that to
+    end the thread; nor could the rows, or the error with all that its traceback leads to.
+    """
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._call: Callable[[], Any] | None = call
+        self._result: Any = None
+        self._error: BaseException | None = None
+
+    def do(self, visits: _Visits) -> None:
+        call, self._call = self._call, None
         try:
-            return work(*args, **options)
+            self._result = call() if call else None
+        except BaseException as error:
+            self._error = error
         finally:
-            self.over += 1
+            visits.over += 1
+
+    def take(self) -> Any:
+        result, self._result = self._result, None
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+        return result
 
 
 class _Connection(aiosqlite.Connection):
-    """aiosqlite's, with a cursor of ours.
-
-    What is sent to the thread never holds on to this object: the thread keeps its last work, and would keep a connection that
-    was forgotten. aiosqlite counts on that to end the thread.
-    """
+    """aiosqlite's, with a cursor of ours."""
 
     def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
         super().__init__(connector, iter_chunk_size=64)
@@ -80,8 +99,10 @@ class _Connection(aiosqlite.Connection):
         self._visits = _Visits()
 
     async def _execute(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        work = _Work(partial(fn, *args, **kwargs))
         self._visits.asked += 1
-        return await super()._execute(self._visits.make, fn, *args, **kwargs)  # type: ignore[no-untyped-call]
+        await super()._execute(work.do, self._visits)  # type: ignore[no-untyped-call]
+        return work.take()
 
     async def cursor(self) -> _Statement:  # type: ignore[override]
         return _Statement(self, self._conn)

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -250,11 +252,13 @@ def test_a_path_is_that_of_the_folder_in_which_the_engine_was_made(tmp_path: Pat
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_an_engine_that_is_forgotten_ends_its_thread(tmp_path: Path) -> None:
+@pytest.mark.parametrize("last", ["SELECT * FROM notes", "SELECT * FROM nowhere"])
+def test_an_engine_that_is_forgotten_ends_its_thread(tmp_path: Path, last: str) -> None:
     async def used() -> None:
         engine = await opened(sqlite_engine(tmp_path / "x.db"))
         async with engine.connect() as connection:
-            await connection.execute(select(notes))
+            with suppress(DBAPIError):
+                await connection.execute(text(last))
 
     before = set(threading.enumerate())
     asyncio.run(used())
@@ -262,6 +266,35 @@ def test_an_engine_that_is_forgotten_ends_its_thread(tmp_path: Path) -> None:
     for thread in set(threading.enumerate()) - before:
         thread.join(10.0)
     assert set(threading.enumerate()) <= before
+
+
+def test_an_idle_connection_keeps_neither_rows_nor_parameters(tmp_path: Path) -> None:
+    class Body(str):
+        """A text of which one can ask whether anybody still has it."""
+
+    async def story() -> list[Any]:
+        engine = await opened(sqlite_engine(tmp_path / "x.db", pool_size=1))
+        given, read = Body("given"), []
+        async with engine.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+
+            def remembered(raw: bytes) -> Body:
+                body = Body(raw, "utf-8")
+                read.append(weakref.ref(body))
+                return body
+
+            driver.text_factory = remembered
+            await connection.execute(text("SELECT :given"), {"given": given})
+            watched = weakref.ref(given)
+            del given
+            await asyncio.sleep(0)
+        gc.collect()
+        left = [watched(), *(body() for body in read)]
+        assert read
+        await engine.dispose()
+        return left
+
+    assert not any(body is not None for body in asyncio.run(story()))
 
 
 def test_a_connection_whose_file_handle_is_gone_is_replaced_when_the_pool_asks_first(tmp_path: Path) -> None:

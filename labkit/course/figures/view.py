@@ -88,7 +88,7 @@ def view(
     begin, stop = min(times) if start is None else start, max(times) if end is None else end
     messages = [m for m in history.messages if m.src in lanes and m.dst in lanes and m.src != m.dst and begin <= m.sent <= stop]
     left_out = [f"nodes {', '.join(hidden)}"] if hidden else []
-    if hide:
+    if hide := tuple(hide):
         messages = _without(messages, hide)
         left_out.append(f"messages {', '.join(hide)}")
     if len(messages) > MOST_MESSAGES:
@@ -106,12 +106,12 @@ def view(
 
 
 def _without(messages: Sequence[Message], hide: Sequence[str]) -> list[Message]:
-    verbs = [message.label.partition(" ")[0] for message in messages]
-    unknown = [verb for verb in hide if verb not in verbs]
+    words = [set(message.label.split()[: 1 + message.reply]) for message in messages]  # an answer may be "200 POST /charge"
+    unknown = sorted(set(hide).difference(*words))
     if unknown:
-        known = ", ".join(sorted(filter(None, set(verbs))))
-        raise FigureError(f"hide must be among {known or 'none'}, got {', '.join(unknown)}")
-    return [message for message, verb in zip(messages, verbs, strict=True) if verb not in hide]
+        known = sorted({message.label.partition(" ")[0] for message in messages if message.label and not message.reply})
+        raise FigureError(f"hide must be among {', '.join(known) or 'none'}, got {', '.join(unknown)}")
+    return [message for message, first in zip(messages, words, strict=True) if first.isdisjoint(hide)]
 
 
 def _lanes(history: History, nodes: Sequence[str] | None) -> tuple[list[str], list[str]]:
