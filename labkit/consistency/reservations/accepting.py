@@ -20,9 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from labkit.consistency.errors import OutOfStock
 from labkit.consistency.reservations.holds import Observe, ignore
-from labkit.consistency.reservations.lookup import find
+from labkit.consistency.reservations.lookup import find, find_where
 from labkit.consistency.reservations.model import Hold, Lines, demand_of, text
-from labkit.consistency.reservations.tables import undecided
+from labkit.consistency.reservations.tables import holds, undecided
 from labkit.consistency.reservations.transitions import enter
 from labkit.consistency.transactions import begin_immediate, reading
 
@@ -68,10 +68,9 @@ class Accepts:
         text("key", key, 255)
         text("customer", customer, 64)
         demand = demand_of(lines)
-        for sku, quantity in demand if self._cache is not None else ():
-            known = await self._cache.stock(sku) if self._cache is not None else None
-            if known is not None and known < quantity:
-                raise OutOfStock(sku, quantity, known)
+        refusal = await self._known_to_lack(demand)
+        if refusal is not None and not await self._was_accepted(key):
+            raise refusal
         async with begin_immediate(self._engine, within=self._within) as connection:
             now = self._clock()
             fresh = Hold(self._ids("hold-"), key, customer, "accepted", demand, created_at=now, expires_at=None)
@@ -80,8 +79,22 @@ class Accepts:
                 hold = fresh
                 await connection.execute(insert(undecided).values(hold_id=hold.id, created_at=now))
             self._observe("committing", what="accept")
-        self._observe("accepted", hold=hold.id, customer=customer)
+        if hold.status == "accepted":  # and not one that the key has had long ago, and that is decided
+            self._observe("accepted", hold=hold.id, customer=customer)
         return hold
+
+    async def _known_to_lack(self, demand: tuple[tuple[str, int], ...]) -> OutOfStock | None:
+        if self._cache is not None:
+            for sku, quantity in demand:
+                known = await self._cache.stock(sku)
+                if known is not None and known < quantity:
+                    return OutOfStock(sku, quantity, known)
+        return None
+
+    async def _was_accepted(self, key: str) -> bool:
+        """Then this is a request repeated, and its units are among those that the cache misses."""
+        async with reading(self._engine, within=self._within) as connection:
+            return bool(await find_where(connection, holds.c.key == key, now=self._clock()))
 
     async def get(self, hold_id: str) -> Hold:
         """The hold as this database knows it. Raises `UnknownHold`, `DatabaseUnavailable`."""

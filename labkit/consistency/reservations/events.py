@@ -1,7 +1,11 @@
 """What happened to a hold, for whoever must hear of it: frozen, and written in the transaction in which it happened.
 
-`announce(connection, event)` is called in that transaction: hand in an outbox's `add`. A crash then loses both or neither; an
-event sent after the commit would be the dual write of lesson 1.2b.
+`announce(connection, event)` is called in that transaction. With an outbox:
+
+    async def announce(connection, event):
+        await outbox.add(connection, event, aggregate=event.hold_id)
+
+A crash then loses both or neither; an event sent after the commit would be the dual write of lesson 1.2b.
 """
 
 from __future__ import annotations

@@ -66,7 +66,10 @@ class Forwarder:
         return f"<Forwarder, {self._batch} at a time>"
 
     async def forward(self) -> int:
-        """Send one batch home, the oldest first; returns how many holds left the site. Raises `DatabaseUnavailable`."""
+        """Send one batch home, the oldest first; returns how many holds it was done with: sent, or cancelled here as doubles.
+
+        Raises `DatabaseUnavailable`: the batch is sent again.
+        """
         waiting = await self._waiting(forwarded=0)
         if not waiting:
             return 0

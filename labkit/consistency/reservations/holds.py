@@ -7,11 +7,11 @@ Shows: `Holds` runs each transition of `transitions` in a transaction of its own
     await holds.confirm(hold.id)
 
 Guarantees, on any schedule: what is held and sold never exceeds what was there; a cart is held as a whole or not at all, demand
-summed per SKU; the same key is the same hold, and a repeated transition is one; on hand + held + sold stays what it was.
+summed per SKU; the same key is the same hold, and a repeated transition is one; holds leave on hand + held + sold what it was.
 Every error says whether it happened: after `DatabaseUnavailable` with outcome "unknown", repeat the call.
 
 `observe(kind, **facts)` is told of the steps around a commit: "committing" just before it, and "held", "extended",
-"confirmed", "released" or "expired" just after (pass a world's `record`).
+"confirmed", "released" or (by a sweeper) "expired" just after. Pass a world's `record`.
 
 Leaves out: payment. Whoever is paid confirms; whoever confirms first and is paid later needs a saga.
 
@@ -83,8 +83,9 @@ class Holds:
         return f"<Holds on {self.engine.dialect.name}, for {self.ttl:g} s>"
 
     async def hold(self, lines: Lines, *, key: str, customer: str, ttl: float | None = None) -> Hold:
-        """Set every (SKU, quantity) of `lines` aside for `ttl` seconds, or none; the same key again is the same hold.
+        """Set every (SKU, quantity) of `lines` aside for `ttl` seconds, or none.
 
+        The same key again is the same hold, as it is by then: look at its `status`, it may have ended.
         Raises `OutOfStock`, `UnknownSku` (nothing was set aside, the key is still free), `KeyReused` (it was used for other
         lines or another customer), `DatabaseUnavailable`.
         """

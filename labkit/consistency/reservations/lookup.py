@@ -36,7 +36,7 @@ async def find(connection: AsyncConnection, hold_id: str, *, now: float) -> Hold
 async def find_where(connection: AsyncConnection, condition: ColumnElement[bool], *, now: float) -> list[Hold]:
     """The holds of which this is true, as they are at `now`, by time of creation and id."""
     wanted = select(holds, hold_lines.c.sku, hold_lines.c.quantity).outerjoin(hold_lines, hold_lines.c.hold_id == holds.c.id)
-    wanted = wanted.where(condition).order_by(holds.c.created_at, holds.c.id, hold_lines.c.sku)
+    wanted = wanted.where(condition).order_by(holds.c.created_at, holds.c.id)
     rows = (await connection.execute(wanted)).all()
     return [_hold(list(lines), now) for _, lines in groupby(rows, key=lambda row: row.id)]
 
@@ -61,7 +61,7 @@ async def availability(connection: AsyncConnection, *, now: float, sku: str | No
 
 def _hold(rows: Sequence[Row[Any]], now: float) -> Hold:
     head = rows[0]
-    lines = tuple((row.sku, row.quantity) for row in rows if row.sku is not None)
+    lines = tuple(sorted((row.sku, row.quantity) for row in rows if row.sku is not None))  # a database may sort "B" behind "a"
     hold = Hold(head.id, head.key, head.customer, head.status, lines, head.created_at, head.expires_at, head.reason)
     if hold.status == "held" and hold.expires_at is not None and hold.expires_at <= now:
         return replace(hold, status="expired", reason=TIME_IS_UP)

@@ -45,9 +45,10 @@ class Hold:
 
 @dataclass(frozen=True)
 class Availability:
-    """Where the units of a SKU are, by the books: `on_hand` + `held` + `sold` is what there was at first.
+    """Where the units of a SKU are, by the shelf and the holds (what the ledger says is a `Balance`).
 
-    `available` is what a hold could have now: what is on hand, and what overdue holds would give back.
+    `on_hand` + `held` + `sold` changes only by what comes or goes without a hold: `adjust`, a direct sale. `available` is what
+    a hold could have now: what is on hand, and what overdue holds would give back.
     """
 
     sku: str

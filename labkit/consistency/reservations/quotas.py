@@ -7,10 +7,12 @@ transaction. `take_in` is a `Take` like `guarded`: put it into the transaction o
     await Quotas(engine, "west").take("stove", 1)
 
 Guarantees: those of `escrow`, with any number of processes at a site: a step locks the site's own row first, so two of them
-cannot spend one right. `merge` may run at any time; what it is given may be old, doubled or from anybody.
+cannot spend one right. `merge` may run at any time; what it is given may be old, doubled, or heard from
+a third site; one that lies is believed.
 
 Leaves out: the exchange itself: send `await quotas.state()` however you like, and `merge` what comes. A `take` or `give` whose
-answer was lost may be repeated by mistake: that spends rights, and oversells nothing.
+answer was lost may be repeated by mistake: that spends rights, and oversells nothing. An `add` must not be repeated: it would
+make rights to units that are not there. Look at `rights` first.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ State = dict[str, list[Move]]
 class Quotas:
     """The quotas of `site` in its database; `within` bounds each call, in seconds.
 
-    Every method raises `UnknownSku` for a SKU without quotas, and `DatabaseUnavailable`.
+    `take`, `give`, `add`, `rights` and `known` raise `UnknownSku` for a SKU without quotas; every method `DatabaseUnavailable`.
     """
 
     def __init__(self, engine: AsyncEngine, site: str, *, within: float | None = None) -> None:
@@ -101,7 +103,7 @@ class Quotas:
     async def merge(self, state: Mapping[str, Sequence[Sequence[Any]]]) -> None:
         """Learn what another knows. Raises `ValueError` or `TypeError` for what is no state, and learns nothing of it then."""
         rows = _rows(state)
-        rows.sort(key=lambda row: (row["sku"], row["giver"], row["receiver"]))  # one order of locks for all
+        rows.sort(key=lambda row: (row["sku"], row["giver"], row["receiver"]))  # one order for all merges
         async with begin_immediate(self._engine, within=self._within) as connection:
             for row in rows:
                 if not (await connection.execute(insert_if_new(quota_moves).values(row))).rowcount:

@@ -6,7 +6,7 @@ read; when that does not answer either, the answer is None: nobody knows, and th
 counted, because a cache that always fails looks like one that works.
 
 Guarantees: a number that is returned was true at most `max_age` seconds before it was asked for (plus what the clocks of two
-readers differ by); `stock` raises nothing but the mistakes of its caller and returns after about `within` seconds.
+readers differ by); `stock` raises nothing but the mistakes of its caller and returns after about three times `within`.
 
 Leaves out: invalidation (the bound on the age replaces it), protection from a stampede (chapter 4.1), and a breaker: while the
 cache is down, each look-up pays for finding out.
@@ -26,12 +26,14 @@ from redis.exceptions import RedisError
 from labkit.consistency.errors import DatabaseUnavailable, UnknownSku
 from labkit.consistency.validate import between
 
+_PREFIX = "stock:"
+
 
 class StockCache:
-    """Stock by SKU, each a key `prefix` + SKU in Redis with the value "units@seconds since 1970".
+    """Stock by SKU, each a key "stock:" + SKU in Redis with the value "units@seconds since 1970".
 
-    `read(sku)` asks the database; `clock` gives seconds since 1970. Seconds: a number is believed for `max_age`, and a look-up
-    waits `within` for the cache and as long again for the database.
+    `read(sku)` asks the database; `clock` gives seconds since 1970. A number is believed for `max_age` seconds. A look-up waits
+    `within` seconds for the cache, as long again for the database, and again to keep what it read.
 
     It counts: `hits`, `misses`, `cache_failures` and `unknown` (how often the answer was None).
     """
@@ -44,7 +46,6 @@ class StockCache:
         clock: Callable[[], float],
         max_age: float = 5.0,
         within: float = 0.25,
-        prefix: str = "stock:",
     ) -> None:
         self.max_age = between(max_age, "max_age", 0.001, 86_400.0)
         self.within = between(within, "within", 0.001, 60.0)
@@ -52,7 +53,6 @@ class StockCache:
         self._redis = redis
         self._read = read
         self._clock = clock
-        self._prefix = prefix
 
     def __repr__(self) -> str:
         counted = f"{self.hits} hits, {self.misses} misses, {self.cache_failures} cache failures, {self.unknown} unknown"
@@ -80,7 +80,7 @@ class StockCache:
     async def _look(self, sku: str) -> int | None:
         try:
             async with asyncio.timeout(self.within):
-                found = await self._redis.get(self._prefix + sku)
+                found = await self._redis.get(_PREFIX + sku)
         except (RedisError, TimeoutError, OSError):
             self.cache_failures += 1
             return None
@@ -92,7 +92,7 @@ class StockCache:
         life = max(1, math.ceil(self.max_age * 1000))
         try:
             async with asyncio.timeout(self.within):
-                await self._redis.set(self._prefix + sku, f"{units}@{read_at!r}", px=life)
+                await self._redis.set(_PREFIX + sku, f"{units}@{read_at!r}", px=life)
         except (RedisError, TimeoutError, OSError):
             self.cache_failures += 1
 

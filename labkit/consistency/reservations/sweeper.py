@@ -6,7 +6,8 @@ transaction, and goes on until a batch is not full. Whoever comes after a crash 
 Guarantees: nothing is expired twice and nothing that is still live, with any number of sweepers and any lease: that rests on
 the compare-and-set of each hold, not on the turn. The turn only saves two sweepers from doing the same work.
 
-Leaves out: urgency. `hold` takes back what it needs by itself, so a dead sweeper delays announcements and nothing else.
+Leaves out: urgency. `hold` takes back what it needs by itself. A dead sweeper delays announcements, and keeps the units of
+overdue holds from whoever does not ask by a hold: a direct sale, a cache of `Inventory.stock`.
 
 Sources: Spree pull request 13978 (an expire job in batches); Stockpile pull request 419 (cleaning up must not wait for a
 mutation).

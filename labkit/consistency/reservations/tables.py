@@ -7,7 +7,7 @@ Shows: what the database itself refuses, whoever asks it.
 | a hold's key is unique | a repeated request is one hold |
 | `status` is one of six, and a held one has an end | there is no state without a way out |
 | a ledger row's three deltas sum to 0, unless goods came or went | a transition moves units and makes none |
-| one row per hold, SKU and kind of end | no hold ends twice, and nothing comes back twice |
+| one end per hold and SKU, whichever of the four | no hold ends twice, and nothing comes back twice |
 | the ledger refuses UPDATE, DELETE and TRUNCATE (triggers) | what was written stays |
 
 Units are in one of three places: on hand (`inventory.stock`: nobody has a claim on them), held (the lines of held holds) and

@@ -16,8 +16,9 @@ sales against each other, and it is right on both databases. The other way, to l
 holds, is a check over many rows: in READ COMMITTED two holds pass it at once.
 
 Guarantees: of two transitions of one hold at the same moment one wins, and the other is refused with what the first made of it;
-a transition repeated is answered as the first time and moves nothing. A hold counts for nothing from the instant `expires_at`
-on: `place` takes overdue holds of its SKUs back before it looks what is there, so abandoned units come back without a sweeper.
+a transition repeated moves nothing, and is answered with the hold as it is by then. A hold counts for nothing from the instant
+`expires_at` on: `place` takes overdue holds of its SKUs back before it looks what is there, so abandoned units come back
+without a sweeper.
 
 A refusal is an exception: let it roll the transaction back, or run the transition in `connection.begin_nested()`.
 On SQLite the transaction must be one of `begin_immediate`. Locks are taken in one order, holds first (by end and id), then
@@ -171,7 +172,8 @@ async def put_back(connection: AsyncConnection, units: Mapping[str, int]) -> Non
     for sku in sorted(units):
         shelf = update(inventory).where(inventory.c.sku == sku).values(stock=inventory.c.stock + units[sku])
         if not (await connection.execute(shelf)).rowcount:
-            await connection.execute(insert(inventory).values(sku=sku, stock=units[sku]))
+            await connection.execute(insert_if_new(inventory).values(sku=sku, stock=0))  # another may restore it as well
+            await connection.execute(shelf)
 
 
 async def note(connection: AsyncConnection, done: Iterable[Hold], kind: Kind, move: Balance, *, now: float) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from labkit.consistency.errors import KeyReused, NotHeld, OutOfStock, UnknownHold, UnknownSku
 from labkit.consistency.inventory import Inventory
@@ -22,7 +24,10 @@ from labkit.consistency.reservations import (
     transitions,
 )
 from labkit.consistency.reservations.transitions import confirm, release
-from labkit.consistency.transactions import begin_immediate
+from labkit.consistency.transactions import begin_immediate, reading
+from labkit.sagas import Catalog, Outbox
+from labkit.sagas.outbox import create_outbox
+from labkit.sagas.outbox import outbox as outbox_table
 from tests.consistency.reservations.shelf import Shelf, on
 
 Transition = Callable[[Holds, str], Awaitable[Hold]]
@@ -275,6 +280,39 @@ def test_opening_twice_opens_once_and_a_new_sku_later(database: str) -> None:
             await create_reservations(shelf.engine, clock=shelf.clock)
         assert [entry.delta for entry in await shelf.ledger.entries() if entry.kind == "opened"] == [Balance(5), Balance(4)]
         await shelf.adds_up(tent=5, mat=4)
+
+    on(database, {"tent": 5}, scenario)
+
+
+def test_a_database_that_sorts_otherwise_changes_no_hold(sqlite_url: str) -> None:
+    """As PostgreSQL does in most languages: "a" before "B"."""
+
+    async def scenario(shelf: Shelf) -> None:
+        await shelf.execute("ALTER TABLE hold_lines RENAME TO old_lines")
+        await shelf.execute("CREATE TABLE hold_lines (hold_id TEXT, sku TEXT COLLATE NOCASE, quantity INTEGER)")
+        lines = [("a", 1), ("B", 2), ("c", 1)]
+        hold = await shelf.holds.hold(lines, key="k", customer="ada")
+        assert await shelf.holds.hold(lines[::-1], key="k", customer="ada") == hold
+        assert hold.lines == (("B", 2), ("a", 1), ("c", 1))
+
+    on(sqlite_url, {"a": 5, "B": 5, "c": 5}, scenario)
+
+
+def test_what_is_announced_can_go_into_an_outbox_as_the_module_shows_it(database: str) -> None:
+    async def scenario(shelf: Shelf) -> None:
+        await create_outbox(shelf.engine)
+        outbox = Outbox("stock", Catalog(HoldPlaced, HoldReleased), clock=shelf.clock, ids=shelf.ids)
+
+        async def announce(connection: AsyncConnection, event: Any) -> None:
+            await outbox.add(connection, event, aggregate=event.hold_id)
+
+        holds = shelf.again(announce=announce)
+        hold = await holds.hold([("tent", 1)], key="k", customer="ada")
+        await holds.release(hold.id, "changed her mind")
+        async with reading(shelf.engine) as connection:
+            said = (await connection.execute(select(outbox_table.c.aggregate, outbox_table.c.wire))).all()
+        assert [row.aggregate for row in said] == [hold.id] * 2
+        assert [type(outbox.catalog.decode(row.wire).event) for row in said] == [HoldPlaced, HoldReleased]
 
     on(database, {"tent": 5}, scenario)
 

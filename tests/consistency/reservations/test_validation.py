@@ -328,6 +328,21 @@ def test_nor_do_two_workers_with_pauses_crashes_and_lost_answers() -> None:
     assert falsify(a_queue, DECIDED, faults=faults, at_most=3, runs=15, args={"workers": 2, "seconds": 8})
 
 
+def test_a_request_repeated_is_the_same_hold_also_when_the_cache_no_longer_has_its_units(database: str) -> None:
+    async def scenario(shelf: Shelf) -> None:
+        first = await accepts_of(shelf).accept([("tent", 2)], key="k", customer="ada")
+        knowing = accepts_of(shelf, cache=OneIsLeft(), observe=lambda kind, **facts: heard.append((kind, facts.get("hold"))))
+        heard: list[Any] = []
+        assert await knowing.accept([("tent", 2)], key="k", customer="ada") == first
+        await validator_of(shelf).decide()
+        assert (await knowing.accept([("tent", 2)], key="k", customer="ada")).status == "confirmed"
+        assert [what for what in heard if what[0] == "accepted"] == [("accepted", first.id)]
+        with pytest.raises(OutOfStock):
+            await knowing.accept([("tent", 2)], key="another", customer="ada")
+
+    on(database, {"tent": 5}, scenario)
+
+
 def test_what_makes_no_sense_is_refused(sqlite_url: str) -> None:
     async def scenario(shelf: Shelf) -> None:
         for field in ("batch", "attempts"):
