@@ -1,4 +1,4 @@
-"""Checks of what a caller passes to a lock: each error names the field, the value and what is allowed.
+"""Checks of what a caller passes: each error names the field, the value and what is allowed.
 
 Left out: fencing tokens and quantities, which the modules that take them check.
 """
@@ -62,3 +62,12 @@ def between(value: float, field: str, low: float, high: float) -> float:
 def milliseconds(seconds: float) -> int:
     """Whole milliseconds, at least one."""
     return max(1, int(seconds * 1000))
+
+
+def text(field: str, value: str, most: int) -> str:
+    """A text of 1 to `most` printable characters."""
+    if not isinstance(value, str):
+        raise TypeError(f"{field} must be a str, got {value!r}")
+    if not 1 <= len(value) <= most or not value.isprintable():  # NUL, say, and half a surrogate pair
+        raise ValueError(f"{field} must have 1 to {most} printable characters, got {value[:80]!r}")
+    return value

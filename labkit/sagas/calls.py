@@ -1,11 +1,11 @@
 """How a call of a step ends: a result, or an error, and what the error says of "did it happen?".
 
-Shows: three rules of an orchestrator, each a function.
+Shows: the rules of an orchestrator, each a function.
 - `ended`: a time-out is no result; and a cancellation that was born inside the step is not our own.
 - `outcome`: only an error that says so itself means that nothing happened. A program that merely broke may have had its effect.
+- `its_own`: an OSError of the step's is not the database's.
 - `as_json`: what a later step sees must not depend on whether there was a crash in between.
-
-Guarantees: whatever a step raises, short of a BaseException, becomes a line of text that every database takes.
+- `said`: whatever a step raises, short of a BaseException, becomes a short text that every database takes.
 
 Leaves out: what the call does after its time-out. It is cancelled here; what it has sent is on its way.
 """
@@ -62,7 +62,7 @@ def outcome(error: Exception) -> str:
 
 
 def said(error: Exception) -> str:
-    """The error as it is written down: never more than a few lines, always text that a database takes, no SQL and no values."""
+    """The error as it is written down: at most `MOST_SAID` characters behind its type, no SQL and no values."""
     text = ""
     with suppress(Exception):
         text = str(error.orig).partition("\n")[0] if isinstance(error, DBAPIError) else str(error)

@@ -1,10 +1,11 @@
 """Dead letters: what a group could not handle, kept with the reason until somebody looks.
 
-Shows: a second stream, `<stream>.dead`. `bury` adds a letter there and acknowledges the message in one MULTI, so that it is in
-exactly one of the two places; `redrive` publishes it once more, when the mistake that killed it has been mended, and whoever
-takes the letter away is the one who publishes (a script, which the server runs as a whole).
+Shows: a second stream, `<stream>.dead`. `bury` takes a message off what is pending and adds a letter there; `redrive` publishes
+it once more, when the mistake that killed it has been mended. Each is a script, which the server runs as a whole, and each is
+done by whoever takes the entry away.
 
-Guarantees: nothing is dropped in silence. Leaves out: telling anybody (watch the stream's length), and sorting by reason.
+Guarantees: a message becomes one letter, whoever else tries to bury it. Leaves out: telling anybody (watch the stream's length;
+beyond about 100,000 letters the oldest go), and sorting by reason.
 
 Source: Hohpe and Woolf, "Enterprise Integration Patterns", 2003 (Dead Letter Channel, Invalid Message Channel).
 """
@@ -20,6 +21,14 @@ from labkit.sagas.bus import DeadLetter
 
 Fields = Mapping[Any, Any]
 
+_KEPT = 100_000
+
+_BURY = """
+local entry, most, wire, group, reason, deliveries = unpack(ARGV)
+if redis.call('XACK', KEYS[1], group, entry) == 0 then return 0 end
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', most, '*', 'wire', wire, 'group', group, 'reason', reason, 'deliveries', deliveries)
+return 1
+"""
 _REDRIVE = """
 if redis.call('XDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
 redis.call('XADD', KEYS[2], '*', 'wire', ARGV[2])
@@ -28,24 +37,20 @@ return 1
 
 
 class DeadLetters:
-    """The dead letters of the stream `stream`; about `max_length` of them are kept."""
+    """The dead letters of the stream `stream`."""
 
-    def __init__(self, redis: Redis, stream: str, *, max_length: int = 100_000) -> None:
+    def __init__(self, redis: Redis, stream: str) -> None:
         self._redis = redis
         self._stream = stream
         self._dead = f"{stream}.dead"
-        self._max_length = max_length
 
     def __repr__(self) -> str:
         return f"<DeadLetters of {self._stream}>"
 
     async def bury(self, group: str, entry: str, fields: Fields, reason: str, deliveries: int) -> None:
-        """Take the entry from what is pending in the group and put it here."""
-        letter = {"wire": field(fields, "wire") or "", "group": group, "reason": reason, "deliveries": deliveries}
-        async with self._redis.pipeline(transaction=True) as both:
-            both.xadd(self._dead, letter, maxlen=self._max_length, approximate=True)  # type: ignore[arg-type]  # invariant dict
-            both.xack(self._stream, group, entry)
-            await both.execute()
+        """Take the entry from what is pending in the group and put it here; leave one that is not pending any more."""
+        letter = field(fields, "wire") or "", group, reason, deliveries
+        await self._redis.eval(_BURY, 2, self._stream, self._dead, entry, _KEPT, *letter)
 
     async def read(self, count: int = 100) -> list[DeadLetter]:
         """The oldest `count` letters of all groups."""

@@ -16,11 +16,11 @@ Sources: NServiceBus documentation, "Saga timeouts"; Richardson, "Microservices 
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Double, MetaData, Row, String, Table, delete, select
+from sqlalchemy import Column, Double, MetaData, Row, String, Table, delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import DatabaseUnavailable
@@ -106,24 +106,31 @@ class DeadlineWorker:
         nothing of theirs was committed, and they are due as before.
         """
         at_least_one(limit=limit)
-        due = select(deadlines).where(deadlines.c.owner == self._deadlines.owner, deadlines.c.due_at <= self._clock())
-        async with reading(self._engine, within=self._within) as connection:
-            rows = (await connection.execute(due.order_by(deadlines.c.due_at, deadlines.c.process).limit(limit))).all()
-        fired, broken = 0, None
-        for row in rows:
-            try:
-                fired += await self._fire(row)
-            except DatabaseUnavailable:
-                raise
-            except Exception as error:
-                broken = broken or error
+        now, last, fired, broken = self._clock(), None, 0, None
+        while fired < limit and (rows := await self._due(now, last, limit - fired)):
+            for row in rows:
+                try:
+                    fired += await self._fire(row)
+                except DatabaseUnavailable:
+                    raise
+                except Exception as error:
+                    broken = broken or error
+            last = rows[-1]
         if broken is not None:
             raise broken
         return fired
 
     async def work(self, poll: float = 1.0) -> None:
-        """Fire for ever; ends by cancellation."""
+        """Fire for ever; ends by cancellation, or by the error of one that could not fire, after all the others."""
         await work(self.fire, poll=poll, observe=self._observe)
+
+    async def _due(self, now: float, last: Row[Any] | None, limit: int) -> Sequence[Row[Any]]:
+        """The oldest that are due, after `last`: those before it have had their turn, also if they raised."""
+        due = select(deadlines).where(deadlines.c.owner == self._deadlines.owner, deadlines.c.due_at <= now)
+        if last is not None:
+            due = due.where(tuple_(deadlines.c.due_at, deadlines.c.process) > (last.due_at, last.process))
+        async with reading(self._engine, within=self._within) as connection:
+            return (await connection.execute(due.order_by(deadlines.c.due_at, deadlines.c.process).limit(limit))).all()
 
     async def _fire(self, row: Row[Any]) -> bool:
         async with begin_immediate(self._engine, within=self._within) as connection:

@@ -87,8 +87,14 @@ class Step:
             raise ValueError(f"kind of step {self.name!r} must be one of {', '.join(_ORDER)}, got {self.kind!r}")
         if not 0 < self.timeout < math.inf:
             raise ValueError(f"timeout of step {self.name!r} must be more than 0 seconds and finite, got {self.timeout!r}")
+        for what, called in (("action", self.action), ("compensation", self.compensation)):
+            if not callable(called) and (what == "action" or called is not None):
+                raise ValueError(f"{what} of step {self.name!r} must be an async function, got {called!r}")
         if self.kind == "retriable" and self.compensation is not None:
-            raise ValueError(f"step {self.name!r} is retriable: it comes after the pivot and is never undone")
+            raise ValueError(
+                f"compensation of step {self.name!r} must be None, it comes after the pivot and is never undone; "
+                f"got {self.undo_name}"
+            )
         if self.group is not None and (self.local or self.kind == "pivot"):
             raise ValueError(
                 f"step {self.name!r} cannot be in group {self.group!r}: it is {'local' if self.local else 'the pivot'}"

@@ -6,7 +6,7 @@ Shows: the whole of orchestration as a loop of two moves.
 2. **Call** what was announced. Never anything else: a call that nobody announced could be forgotten in a crash.
 
 Guarantees:
-- whatever crashes, the log says of every call that may have happened that it may have happened;
+- whatever crashes, the log has a `started` for every call that may have happened;
 - an outcome that is not known (a time-out, a lost answer, a crash) is asked again under the same key, or compensated. Only an
   error whose own `outcome` is "failed" counts as "it did not happen";
 - whoever lost the claim commits nothing. It lasts for longer than the announced call, and is looked at before the call;

@@ -23,6 +23,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from labkit.consistency.errors import KeyReused
+from labkit.consistency.validate import between, text
 from labkit.sagas import operator, recovery, store, view
 from labkit.sagas.calls import as_json
 from labkit.sagas.definition import SagaDefinition
@@ -42,7 +43,7 @@ class Orchestrator:
     `clock` gives seconds since 1970, `ids("saga-")` a fresh id. `owner` names this worker and must be new in every life of
     it. A claim outlasts the call under way by `lease` seconds; `within` bounds each transaction, in seconds. `observe(kind,
     **facts)` is told of everything that a crash could strike between: saving, saved, applied (a local step, not yet
-    committed), calling, called.
+    committed), calling, called. Every method raises `DatabaseUnavailable`.
     """
 
     def __init__(
@@ -58,8 +59,8 @@ class Orchestrator:
         within: float | None = None,
         observe: Callable[..., Any] = ignore,
     ) -> None:
-        if not lease > 0:
-            raise ValueError(f"lease must be more than 0 seconds, got {lease!r}")
+        between(lease, "lease", 0.001, 86_400.0)
+        text("owner", owner, 64)
         self.definitions: dict[tuple[str, int], SagaDefinition] = {}
         for made in definitions:
             if self.definitions.setdefault((made.name, made.version), made) is not made:
@@ -78,7 +79,8 @@ class Orchestrator:
         """Write down a new saga of the newest version of `name`, for any worker to drive; returns its id.
 
         Starting it again under the same `saga_id` changes nothing. After `deadline` (seconds since 1970) it turns back.
-        Raises `UnknownDefinition`, `KeyReused` (the id is that of another saga), `DatabaseUnavailable`.
+        Raises `UnknownDefinition`, `KeyReused` (the id is that of another saga), `ValueError` for an id, an input or a deadline
+        that cannot be one.
         """
         saga = self._fresh(name, input, saga_id, deadline)
         self.worker.observe("saving", saga=saga.id, status="pending")
@@ -88,7 +90,10 @@ class Orchestrator:
         return saga.id
 
     async def run(self, name: str, input: Any, *, saga_id: str | None = None, deadline: float | None = None) -> str:
-        """`start` and `drive` in one; its first commit is also that of the first step. Returns the status it rests in."""
+        """`start` and `drive` in one; its first commit is also that of the first step. Returns the status it rests in.
+
+        Raises what these two raise.
+        """
         saga = self._fresh(name, input, saga_id, deadline)
         try:
             return await self._drive(saga)
@@ -99,8 +104,8 @@ class Orchestrator:
     async def drive(self, saga_id: str) -> str:
         """Claim the saga and drive it until it rests; returns its status. One that rests already is left as it is.
 
-        Raises `UnknownSaga`, `UnknownDefinition`, `ClaimLost` (`ClaimedElsewhere`: another worker drives it), and
-        `DatabaseUnavailable`: then drive it again, or let a worker.
+        Raises `UnknownSaga`, `UnknownDefinition`, `ClaimLost` (`ClaimedElsewhere`: another worker drives it). After
+        `DatabaseUnavailable`, drive it again, or let a worker.
         """
         saga = await store.load(self.worker.engine, saga_id, self.worker.within)
         if saga.status not in ACTIVE:
@@ -135,11 +140,17 @@ class Orchestrator:
     # -- see
 
     async def status(self, saga_id: str) -> dict[str, Any]:
-        """Where it is: {"saga_id", "status", "steps", "compensations", "reason", …}. Raises `UnknownSaga`."""
+        """Where it is: {"saga_id", "status", "steps", "compensations", "reason", …}.
+
+        Raises `UnknownSaga`, and `UnknownDefinition` when this worker does not have its version.
+        """
         return await view.status(self.worker, self.definitions, saga_id)
 
     async def find(self, status: str | None = None, *, after: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
-        """The sagas in this status (None: all), the oldest first, starting after the one with the id `after`."""
+        """The sagas in this status (None: all), the oldest first, starting after the one with the id `after`.
+
+        Raises `UnknownSaga` when there is no `after`, `ValueError` for another status or a `limit` that is not 1 to 1000.
+        """
         return await view.find(self.worker, status, after, limit)
 
     async def timeline(self, saga_id: str) -> list[dict[str, Any]]:

@@ -123,12 +123,12 @@ class Outbox:
         return int(await connection.scalar(mine) or 0)
 
     async def republish(self, connection: AsyncConnection, since: float) -> int:
-        """Have everything said since this time published once more, as duplicates: for a broker that lost what it had."""
+        """Have everything said since then (seconds since 1970) published once more: the broker may have forgotten it."""
         again = update(outbox).where(outbox.c.source == self.source, outbox.c.added_at >= since)
         return (await connection.execute(again.values(published_at=None))).rowcount
 
     async def prune(self, connection: AsyncConnection, before: float) -> int:
-        """Forget what was published before this time; returns how many events."""
+        """Forget what was published before then (seconds since 1970); returns how many events."""
         old = delete(outbox).where(outbox.c.source == self.source, outbox.c.published_at < before)
         return (await connection.execute(old)).rowcount
 

@@ -6,7 +6,7 @@ workers that find the same row one goes on and the other is told.
 
 Guarantees: after its worker died, a saga waits for what is left of the claim (the announced call, a wait before it, and the
 lease) and one poll, longer only by what the dead worker's clock was ahead. One that fails in an unforeseen way stops neither
-the worker nor the others: it is left out for longer and longer.
+the worker nor the others; a worker leaves it out for longer and longer.
 
 Leaves out: waking up at once when a saga is started (LISTEN/NOTIFY, a queue): polling is enough for correctness.
 """
@@ -18,8 +18,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from labkit.consistency.errors import ClaimLost, DatabaseUnavailable
+from labkit.consistency.validate import between
 from labkit.sagas import store
 from labkit.sagas.calls import said
+from labkit.sagas.working import at_least_one
 
 if TYPE_CHECKING:
     from labkit.sagas.orchestrator import Orchestrator
@@ -39,18 +41,18 @@ async def recover(orchestrator: Orchestrator, limit: int) -> list[str]:
 
 async def work(orchestrator: Orchestrator, poll: float, limit: int) -> None:
     """See `Orchestrator.work`."""
+    at_least_one(limit=limit)
+    between(poll, "poll", 0.001, 86_400.0)
     clock = orchestrator.worker.clock
     failures: dict[str, int] = {}
     aside: dict[str, float] = {}
 
     async def drive(saga_id: str) -> None:
-        try:
-            await _drive(orchestrator, saga_id)
+        if await _drive(orchestrator, saga_id) is not None:
             failures.pop(saga_id, None)
-        except Exception as error:
-            failures[saga_id] = failures.get(saga_id, 0) + 1
-            aside[saga_id] = clock() + min(poll * 2.0 ** failures[saga_id], LONGEST_ASIDE)
-            orchestrator.worker.observe("let go", saga=saga_id, why=said(error))
+            return
+        failures[saga_id] = failures.get(saga_id, 0) + 1
+        aside[saga_id] = clock() + min(poll * 2.0 ** failures[saga_id], LONGEST_ASIDE)
 
     async with asyncio.TaskGroup() as group:  # cancelled, it cancels the drives too
         while True:
@@ -59,7 +61,7 @@ async def work(orchestrator: Orchestrator, poll: float, limit: int) -> None:
             try:
                 found = await _claimable(orchestrator, limit - len(orchestrator.driving), aside)
             except DatabaseUnavailable as error:
-                orchestrator.worker.observe("no database", why=error.why)
+                orchestrator.worker.observe("trouble", error=type(error).__name__)
                 found = []
             for saga_id in found:
                 group.create_task(drive(saga_id))
@@ -76,11 +78,12 @@ async def _claimable(orchestrator: Orchestrator, limit: int, aside: Iterable[str
     )
 
 
-async def _drive(orchestrator: Orchestrator, saga_id: str) -> bool:
-    """Whether it was driven until it rests."""
+async def _drive(orchestrator: Orchestrator, saga_id: str) -> bool | None:
+    """Whether it was driven until it rests; None when it failed in an unforeseen way."""
     try:
         await orchestrator.drive(saga_id)
-    except (ClaimLost, DatabaseUnavailable) as error:  # another has it, or it is found again at the next poll
+    except Exception as error:
         orchestrator.worker.observe("let go", saga=saga_id, why=said(error))
-        return False
+        foreseen = isinstance(error, (ClaimLost, DatabaseUnavailable))  # another has it, or it is found again at the next poll
+        return False if foreseen else None
     return True

@@ -10,8 +10,8 @@ another takes over after `lease` seconds.
 
 Leaves out: exactly once. A relay that is stopped for longer than its claim, and goes on, repeats what another has published:
 duplicates, and out of order; so does one whose clock is ahead (a claim ends by the clock of who looks). The bus cannot refuse
-them; inboxes and guarded transitions do. Polling costs one small query
-per `poll`; reading the database's log instead (Debezium) costs a connector.
+them; inboxes and guarded transitions do. Polling costs one small query per `poll`; reading the database's log instead
+(Debezium) costs a connector.
 
 Sources: Richardson, "Microservices Patterns", 2018, ch. 3 (polling publisher); Debezium, "Outbox Event Router".
 """

@@ -14,16 +14,16 @@ Source: RFC 9110, 15.3.3 (202 Accepted).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from labkit.sagas.orchestrator import Orchestrator
+from labkit.sagas.state import Status
 
 ID = r"^[A-Za-z0-9._:-]{1,64}$"
 SagaId = Annotated[str, Path(pattern=ID)]
-Status = Literal["pending", "running", "compensating", "completed", "compensated", "compensation_failed", "stuck"]
 
 
 class Resolution(BaseModel):
@@ -35,7 +35,7 @@ class Resolution(BaseModel):
 
 
 def saga_routes(orchestrator: Orchestrator) -> APIRouter:
-    """The routes below `/sagas`. Their errors are `UnknownSaga`, `UnknownDefinition`, `WrongStatus`, `ClaimLost`."""
+    """The routes below `/sagas`. Their errors are `UnknownSaga`, `UnknownDefinition`, `WrongStatus`, `DatabaseUnavailable`."""
     routes = APIRouter(prefix="/sagas", tags=["sagas"])
 
     @routes.get("")

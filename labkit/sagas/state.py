@@ -11,7 +11,7 @@ A *leg* is one direction of one step: its doing, or its undoing.
 | called off | a leg | it was announced and never sent |
 | completed | a leg | it happened |
 | retry | a leg | a call ended with this error; the next one is announced |
-| failed, unknown | a leg | no further call; it definitely did not happen, or nobody knows |
+| failed, unknown | a leg | no further call; a doing did not happen, or nobody knows; an undoing is `failed` either way |
 | again, resolved | a leg | an operator lets it be called again, or has seen to it by hand |
 | a status | the saga | it is in this status now, with its reason |
 
@@ -21,7 +21,7 @@ Leaves out: where the log is kept (`store`).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from labkit.sagas.definition import Direction, SagaDefinition, Step
 
@@ -29,7 +29,8 @@ ACTIVE = ("pending", "running", "compensating")
 """The statuses in which a worker has something to do."""
 PARKED = ("compensation_failed", "stuck")
 """The statuses that wait for an operator."""
-STATUSES = (*ACTIVE, "completed", "compensated", *PARKED)
+Status = Literal["pending", "running", "compensating", "completed", "compensated", "compensation_failed", "stuck"]
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Where sagas are kept: a head row for the claim and the index, and the log, which is the truth.
 
-Shows: the one write of an orchestrator. `save` checks and renews the claim and appends what is new, two statements in one
-transaction, to which a local step adds its own effect. The claim is a compare-and-set on `revision`: a worker that was taken
-over, however long it slept, changes no row and gets `ClaimLost`, and its transaction is rolled back.
+Shows: the one write of a driver (`moves.saving`). `claim` checks and renews the claim, `append` adds what is new to the log:
+two statements in one transaction, between which a local step adds its own effect. The claim is a compare-and-set on
+`revision`: a worker that was taken over, however long it slept, changes no row and gets `ClaimLost`, and its transaction is
+rolled back.
 
 Guarantees: a fact is in the log only if whoever wrote it held the claim at that commit; facts have no gaps and one order.
 

@@ -13,9 +13,9 @@ Guarantees: a message is delivered at least once to every group, as long as the 
 be handled never holds up the others, nor ends a consumer.
 
 Leaves out: order. What is delivered again comes after what was younger than it. Names of consumers that have ended: the group
-keeps them. And two ways to lose: a server that forgets (it
-crashes before it has written to disk, or fails over to a replica that lags), against which the outbox can `republish`; and a
-stream that is trimmed. What was pending then is told to `observe` as "trimmed"; what a group had not read yet, to nobody.
+keeps them. And two ways to lose: a server that forgets (it crashes before it has written to disk, or fails over to a replica
+that lags), against which the outbox can `republish`; and a stream that is trimmed. What was pending then is told to `observe`
+as "trimmed"; what a group had not read yet, to nobody.
 
 Source: Redis documentation, "Redis Streams" (consumer groups, the pending entries list). Needs Redis 7 or a Valkey.
 """

@@ -1,6 +1,7 @@
 """What there is to see of a saga: its status in the document's shape, lists of sagas, and the timeline of one.
 
-Shows: the answer to "what became of my order?" is one read in one place. It is made from the log, as everything is.
+Shows: the answer to "what became of my order?" is one read in one place. One saga is shown from its
+log; lists are read from the head rows.
 
 Leaves out: pushing changes to whoever waits (poll `GET /sagas/{id}`).
 """

@@ -112,6 +112,18 @@ def test_a_deadline_whose_work_fails_stays_and_says_nothing(sqlite_url: str) -> 
     assert play(sqlite_url, scenario) == ([], 1)
 
 
+def test_those_whose_work_fails_hold_up_none_of_the_others_however_few_are_fired_at_once(database: str) -> None:
+    async def scenario(engine: AsyncEngine) -> Any:
+        await begin(engine, a=1.0, b=1.0, c=1.0, d=2.0, e=3.0)
+        worker = Worker(engine, fail={"a", "b"})
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError, match=r"^a$"):
+                await worker.fire(limit=2)
+        return [process for process, *_ in await said(engine)]
+
+    assert play(database, scenario) == ["c", "d", "e"]
+
+
 def test_another_services_deadlines_are_not_fired(sqlite_url: str) -> None:
     async def scenario(engine: AsyncEngine) -> Any:
         async with begin_immediate(engine) as connection:

@@ -29,7 +29,12 @@ def step(name: str, kind: Any = "compensatable", **options: Any) -> Step:
         (lambda: step("a", kind="final"), "kind of step 'a' must be one of compensatable, pivot, retriable, got 'final'"),
         (lambda: step("a", timeout=0), "timeout of step 'a' must be more than 0 seconds and finite, got 0"),
         (lambda: step("a", timeout=math.inf), "timeout of step 'a' must be more than 0 seconds and finite, got inf"),
-        (lambda: step("a", kind="retriable", compensation=act), "step 'a' is retriable"),
+        (lambda: Step("a", None), "action of step 'a' must be an async function, got None"),  # type: ignore[arg-type]
+        (lambda: step("a", compensation="undo"), "compensation of step 'a' must be an async function, got 'undo'"),
+        (
+            lambda: step("a", kind="retriable", compensation=act),
+            "compensation of step 'a' must be None",
+        ),
         (lambda: step("a", group="g", local=True), "step 'a' cannot be in group 'g': it is local"),
         (lambda: step("a", kind="pivot", group="g"), "step 'a' cannot be in group 'g': it is the pivot"),
         (lambda: SagaDefinition("", 1, (step("a"),)), "name of a saga must be 1 to 64 characters, got ''"),

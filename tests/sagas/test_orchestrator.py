@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import Any, get_args
@@ -180,8 +181,13 @@ def test_wrong_starts_leave_nothing_behind() -> None:
             await orchestrator.start("s", deep)
         with pytest.raises(ValueError, match="definitions must not repeat a version, got two of 's' version 1"):
             lab.orchestrator(engine, saga(Step("a", fine)), saga(Step("b", fine)))
-        with pytest.raises(ValueError, match="lease must be more than 0 seconds, got 0"):
-            lab.orchestrator(engine, lease=0)
+        for lease in (0, math.inf):
+            with pytest.raises(ValueError, match=r"lease must be between 0\.001 and 86400 seconds, got"):
+                lab.orchestrator(engine, lease=lease)
+        with pytest.raises(ValueError, match="owner must have 1 to 64 printable characters, got 'xxx"):
+            lab.orchestrator(engine, owner="x" * 65)
+        with pytest.raises(TypeError, match="owner must be a str, got None"):
+            lab.orchestrator(engine, owner=None)
         assert await orchestrator.find() == []
 
     in_memory(scenario)

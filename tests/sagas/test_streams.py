@@ -194,6 +194,24 @@ async def mended(world: World) -> Any:
     return again, seen, await bus.dead.read()
 
 
+async def buried_by_two(world: World) -> Any:
+    bus = bus_of(world)
+    seen, receive = failing("bad", RuntimeError("no"))
+    await bus.publish("bad")
+    while not seen:
+        await bus.deliver("g", "c1", receive)
+    redis = world.redis()
+    ((entry, _),) = await redis.xrange("events")
+    for _ in range(2):  # a slow one, whose message was taken over meanwhile
+        await bus.dead.bury("g", entry.decode(), {"wire": "bad"}, "too often", 5)
+    return [letter.reason for letter in await bus.dead.read()], await bus.pending("g")
+
+
+@WORLDS
+def test_a_message_that_two_consumers_give_up_is_one_letter(run: Callable[..., Run]) -> None:
+    assert run(buried_by_two).result == (["too often"], 0)
+
+
 @WORLDS
 def test_a_dead_letter_is_redriven_once_when_the_mistake_is_mended(run: Callable[..., Run]) -> None:
     assert run(mended).result == ([True, False], ["bad"], [])

@@ -243,7 +243,33 @@ def test_a_worker_goes_on_after_its_database_was_away_and_after_a_saga_it_cannot
     away = Loss(1.0, src="database", dst="worker", at=0.5, for_=5.0)
     made = run(scenario, faults=[away])
     assert made.result == "completed"
-    assert {"no database", "let go"} <= {event.kind for event in made.history.events}
+    assert {"trouble", "let go"} <= {event.kind for event in made.history.events}
+
+
+def test_one_round_of_recovery_goes_on_past_a_saga_it_cannot_read_and_leaves_it_out() -> None:
+    async def scenario(world: World) -> Any:
+        await create_sagas(world.database())
+        desk = orchestrator(world, Step("a", fine))
+        await desk.start("s", {}, saga_id="unreadable")
+        async with world.database().begin() as connection:
+            await connection.execute(update(saga_log).values(event="as nobody writes it", step="a", direction="do"))
+        await desk.start("s", {}, saga_id="x")
+        return await desk.recover(), [each["saga_id"] for each in await desk.find("completed")]
+
+    made = run(scenario)
+    assert made.result == (["x"], ["x"])
+    assert [event.data["saga"] for event in made.history.of("let go")] == ["unreadable"]
+
+
+def test_a_worker_that_could_do_nothing_is_refused() -> None:
+    async def scenario(world: World) -> None:
+        desk = orchestrator(world, Step("a", fine))
+        with pytest.raises(ValueError, match=r"poll must be between 0\.001 and 86400 seconds, got -1"):
+            await desk.work(poll=-1)
+        with pytest.raises(ValueError, match="limit must be at least 1, got 0"):
+            await desk.work(limit=0)
+
+    run(scenario)
 
 
 def test_sagas_that_fail_in_an_unforeseen_way_do_not_starve_the_others() -> None:

@@ -21,10 +21,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from labkit.consistency.errors import OutOfStock
 from labkit.consistency.reservations.holds import Observe, ignore
 from labkit.consistency.reservations.lookup import find, find_where
-from labkit.consistency.reservations.model import Hold, Lines, demand_of, text
+from labkit.consistency.reservations.model import Hold, Lines, demand_of
 from labkit.consistency.reservations.tables import holds, undecided
 from labkit.consistency.reservations.transitions import enter
 from labkit.consistency.transactions import begin_immediate, reading
+from labkit.consistency.validate import text
 
 
 class Estimate(Protocol):

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from labkit.consistency.errors import QuotaSpent
-from labkit.consistency.reservations.model import text
+from labkit.consistency.validate import text
 
 CUSTOMERS = ""
 """The receiver of what is sold."""

@@ -34,10 +34,10 @@ from labkit.consistency.reservations import transitions
 from labkit.consistency.reservations.events import Announce, to_nobody
 from labkit.consistency.reservations.ledger import Balance, Entry, record
 from labkit.consistency.reservations.lookup import availability, find
-from labkit.consistency.reservations.model import Availability, Hold, Lines, demand_of, text
+from labkit.consistency.reservations.model import Availability, Hold, Lines, demand_of
 from labkit.consistency.reservations.tables import metadata, stock_ledger
 from labkit.consistency.transactions import begin_immediate, create_tables, reading, use_write_ahead_log
-from labkit.consistency.validate import between
+from labkit.consistency.validate import between, text
 
 MIN_TTL, MAX_TTL = 0.001, 30 * 86_400.0
 """How long a hold may be asked for at once, in seconds."""

@@ -23,9 +23,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import OutOfStock, UnknownSku
 from labkit.consistency.inventory import inventory
-from labkit.consistency.reservations.model import MAX_QUANTITY, text
+from labkit.consistency.reservations.model import MAX_QUANTITY
 from labkit.consistency.reservations.tables import stock_ledger
 from labkit.consistency.transactions import reading
+from labkit.consistency.validate import text
 
 Kind = Literal["opened", "adjusted", "held", "extended", "confirmed", "released", "expired", "cancelled", "repaired"]
 

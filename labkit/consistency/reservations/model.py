@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from labkit.consistency.validate import text
+
 Status = Literal["held", "confirmed", "released", "expired", "accepted", "cancelled"]
 Lines = Iterable[tuple[str, int]]
 
@@ -86,12 +88,3 @@ def demand_of(lines: Lines) -> tuple[tuple[str, int], ...]:
     if not demand:
         raise ValueError("lines must name at least one SKU, got none")
     return tuple(sorted(demand.items()))
-
-
-def text(field: str, value: str, most: int) -> str:
-    """A text of 1 to `most` printable characters."""
-    if not isinstance(value, str):
-        raise TypeError(f"{field} must be a str, got {value!r}")
-    if not 1 <= len(value) <= most or not value.isprintable():  # NUL, say, and half a surrogate pair
-        raise ValueError(f"{field} must have 1 to {most} printable characters, got {value[:80]!r}")
-    return value

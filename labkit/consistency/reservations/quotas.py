@@ -25,8 +25,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import UnknownSku
 from labkit.consistency.reservations.escrow import CUSTOMERS, Escrow, Move
-from labkit.consistency.reservations.model import demand_of, text
+from labkit.consistency.reservations.model import demand_of
 from labkit.consistency.transactions import begin_immediate, create_tables, insert_if_new, reading, use_write_ahead_log
+from labkit.consistency.validate import text
 
 metadata = MetaData()
 quota_moves = Table(

@@ -23,11 +23,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from labkit.consistency.errors import DatabaseUnavailable
 from labkit.consistency.reservations.holds import Holds
-from labkit.consistency.reservations.model import text
 from labkit.consistency.reservations.tables import turns
 from labkit.consistency.reservations.transitions import take_back
 from labkit.consistency.transactions import begin_immediate, insert_if_new
-from labkit.consistency.validate import between
+from labkit.consistency.validate import between, text
 
 TURN = "sweeper"
 

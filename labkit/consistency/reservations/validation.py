@@ -34,11 +34,11 @@ from labkit.consistency.reservations.events import Announce, HoldCancelled, Hold
 from labkit.consistency.reservations.holds import Observe, ignore
 from labkit.consistency.reservations.ledger import Balance
 from labkit.consistency.reservations.lookup import find
-from labkit.consistency.reservations.model import Hold, text
+from labkit.consistency.reservations.model import Hold
 from labkit.consistency.reservations.tables import hold_lines, holds, undecided
 from labkit.consistency.reservations.transitions import note, take_back
 from labkit.consistency.transactions import begin_immediate
-from labkit.consistency.validate import between
+from labkit.consistency.validate import between, text
 
 
 class Validator:
