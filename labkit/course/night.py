@@ -25,8 +25,7 @@ from labkit.course.four_stores import SERVICES
 from labkit.course.two_ways import Shop
 from labkit.course.two_ways import by_events as open_by_events
 from labkit.sagas.outbox import outbox
-from labkit.shop.order_copies import noted
-from labkit.shop.purchases import purchases
+from labkit.shop.purchases import noted, purchases
 from labkit.world import World
 
 QUESTIONS = ("Where is order 3, and who is next?", "What was undone of order 2, and why?", "Which orders are open?")

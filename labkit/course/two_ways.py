@@ -39,10 +39,11 @@ from labkit.sagas import (
 )
 from labkit.sagas.errors import ClaimedElsewhere
 from labkit.sagas.working import PASSING
-from labkit.shop.choreography import order_services, place, time_out
+from labkit.shop.choreography import order_services
 from labkit.shop.order_events import Line, OrderPlaced, PaymentRefunded, StockReleased, order_catalog
 from labkit.shop.order_saga import NAME, order_saga
 from labkit.shop.participants import create_payments_app, create_shipping_app, create_warehouse_app
+from labkit.shop.placing import place, time_out
 from labkit.shop.problems import install
 from labkit.world import Run, World
 

@@ -17,8 +17,8 @@ Shows: the complete event table of the order.
 
 Guarantees, with inbox and outbox, as long as the broker forgets nothing, or what it forgot is republished: the order ends
 completed with stock, payment and parcel, or cancelled with none of them, each taken once and given back once. Only `orders`
-decides which, by a guarded transition of the one row it owns; its deadline is one more contender for that. Who undoes leaves a
-tombstone, so that what it undoes may come later.
+decides which: whoever deletes the order's deadline, in the transaction that changes the order. Who undoes leaves a tombstone,
+so that what it undoes may come later.
 
 Leaves out: a view of the whole. Where an order is now, no single service knows. Nobody reads another's tables: each copies what
 it will need from `OrderPlaced`, and finds the event after it early as long as it has not.
@@ -36,11 +36,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from labkit.consistency.errors import OutOfStock, UnknownSku
 from labkit.consistency.transactions import begin_immediate, create_tables
 from labkit.sagas import deadline, inbox, outbox, relay
-from labkit.sagas.deadline import Deadlines, WhenDue
+from labkit.sagas.deadline import Deadlines
 from labkit.sagas.envelope import Envelope, Event
-from labkit.sagas.subscriber import FirstTime, Sends, Service
+from labkit.sagas.subscriber import Service
 from labkit.shop import order_copies, purchases
-from labkit.shop.order_copies import note, recall, remember
+from labkit.shop.order_copies import recall, remember
 from labkit.shop.order_events import (
     OrderPlaced,
     OrderTimedOut,
@@ -85,7 +85,7 @@ def orders(clock: Callable[[], float]) -> Service:
         return ()
 
     async def note_it(connection: AsyncConnection, event: Any, envelope: Envelope) -> Events:
-        await note(connection, event.order, envelope.type, clock())
+        await purchases.note(connection, event.order, envelope.type, clock())
         return ()
 
     for refusal in (StockRefused, PaymentDeclined, ShippingRefused):
@@ -173,29 +173,6 @@ def shipping(parcels: Parcels = PARCELS) -> Service:
         return ()
 
     return service
-
-
-async def place(
-    connection: AsyncConnection, order: OrderPlaced, *, inbox: FirstTime, outbox: Sends, at: float, patience: float
-) -> bool:
-    """Place the order at time `at` (seconds since 1970), to be settled within `patience` seconds, in the caller's transaction;
-    False when this order was placed before, and nothing is done. `inbox` and `outbox` are those of `orders`."""
-    if not await inbox.first(connection, f"place {order.order}"):
-        return False
-    await purchases.place(connection, order.order, order.customer, order.cents, at)
-    said = await outbox.add(connection, order, aggregate=order.order)
-    await Deadlines("orders").set(connection, order.order, at + patience, cause=said)
-    return True
-
-
-def time_out(clock: Callable[[], float]) -> WhenDue:
-    """What the deadline worker of `orders` does when an order's patience is over."""
-
-    async def when_due(connection: AsyncConnection, order: str) -> Events:
-        await purchases.cancel(connection, order, "it took too long", clock())
-        return [OrderTimedOut(order)]
-
-    return when_due
 
 
 async def open_choreography(engine: AsyncEngine) -> None:

@@ -1,4 +1,5 @@
-"""What crosses the wire of the order service, as pydantic models: bounds are part of the type, and of the OpenAPI document.
+"""What crosses the wire of the order service, as pydantic models, and the types that it shares with the participants and the
+events: bounds are part of the type, and of the OpenAPI document, and each is written here only.
 
 Strict: a quantity of "3", 3.0 or true is refused, not guessed at; a field that is not known is refused, not dropped.
 """
@@ -12,10 +13,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 MAX_QUANTITY = 100
 MAX_LINES = 50
+COUNTRY = r"^[A-Z]{2}$"
 
 Sku = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$", description="Stock keeping unit", examples=["tent-2p"])]
 Customer = Annotated[str, Field(pattern=r"^[A-Za-z0-9._@-]{1,64}$", description="Customer id", examples=["ada"])]
 Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY, description="How many")]
+OrderId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+Cents = Annotated[int, Field(ge=1, le=10**12)]
+Country = Annotated[str, Field(pattern=COUNTRY)]
+IdempotencyKey = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,255}$")]
 
 
 class _Wire(BaseModel):

@@ -1,7 +1,7 @@
 """What a service keeps of orders that are not its own, so that it never reads another's tables.
 
 Shows: event-carried state. `remember` copies what a service will need from `OrderPlaced`; `recall` gives it back when its turn
-has come, and says `Early` when the turn came first. `note` is how the order service keeps what it hears was undone.
+has come, and says `Early` when the turn came first.
 
 Guarantees: the first copy stays; a message that comes twice changes nothing. Leaves out: changes to an order, and forgetting.
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Double, MetaData, Row, String, Table, select
+from sqlalchemy import BigInteger, Column, MetaData, Row, String, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from labkit.consistency.transactions import insert_if_new
@@ -28,18 +28,19 @@ copies = Table(
     Column("country", String(2)),
     Column("cents", BigInteger),
 )
-notes = Table(
-    "order_notes",
-    metadata,
-    Column("reference", String(64), primary_key=True),
-    Column("note", String(64), primary_key=True),
-    Column("at", Double, nullable=False),
-)
 
 
-async def remember(connection: AsyncConnection, service: str, order: str, **facts: Any) -> None:
-    """Keep these facts (customer, country, cents) of the order for `service`."""
-    row = {"service": service, "reference": order, **facts}
+async def remember(
+    connection: AsyncConnection,
+    service: str,
+    order: str,
+    *,
+    customer: str | None = None,
+    country: str | None = None,
+    cents: int | None = None,
+) -> None:
+    """Keep these facts of the order for `service`."""
+    row = {"service": service, "reference": order, "customer": customer, "country": country, "cents": cents}
     await connection.execute(insert_if_new(copies).values(row))
 
 
@@ -50,14 +51,3 @@ async def recall(connection: AsyncConnection, service: str, order: str) -> Row[A
     if row is None:
         raise Early(f"{service} has not heard of order {order!r} yet")
     return row
-
-
-async def note(connection: AsyncConnection, order: str, what: str, at: float) -> None:
-    """Keep that this happened to the order, at a time in seconds since 1970."""
-    await connection.execute(insert_if_new(notes).values(reference=order, note=what, at=at))
-
-
-async def noted(connection: AsyncConnection, order: str) -> list[str]:
-    """What was noted of the order, by name."""
-    found = select(notes.c.note).where(notes.c.reference == order).order_by(notes.c.note)
-    return list((await connection.scalars(found)).all())

@@ -14,9 +14,8 @@ from typing import Annotated
 from pydantic import Field
 
 from labkit.sagas.envelope import Catalog
+from labkit.shop.models import MAX_LINES, Cents, Country, Customer, OrderId, Quantity, Sku
 
-OrderId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-Cents = Annotated[int, Field(ge=1, le=10**12)]
 Reason = Annotated[str, Field(pattern=r"^[^\x00]{0,300}$")]  # PostgreSQL stores no zero
 
 
@@ -24,8 +23,8 @@ Reason = Annotated[str, Field(pattern=r"^[^\x00]{0,300}$")]  # PostgreSQL stores
 class Line:
     """So many of one SKU."""
 
-    sku: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
-    quantity: Annotated[int, Field(ge=1, le=100)]
+    sku: Sku
+    quantity: Quantity
 
 
 @dataclass(frozen=True)
@@ -33,10 +32,10 @@ class OrderPlaced:
     """A customer wants these goods for so much, sent to this country. The order is pending."""
 
     order: OrderId
-    customer: Annotated[str, Field(pattern=r"^[A-Za-z0-9._@-]{1,64}$")]
-    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+    customer: Customer
+    country: Country
     cents: Cents
-    lines: Annotated[tuple[Line, ...], Field(min_length=1, max_length=50)]
+    lines: Annotated[tuple[Line, ...], Field(min_length=1, max_length=MAX_LINES)]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@
 Shows: charging comes late, after what is easy to undo, and the parcel is the point of no return. The order's id is the saga's;
 the total that is charged is the result of the first step.
 
-Guarantees, with participants that keep an inbox: all four effects or none of them, each at most once, on any schedule.
+Guarantees, with participants that keep an inbox: all four effects or none of them, each at most once, on any schedule; or, when
+an undo gives up or what follows the pivot does, it waits for an operator and says which.
 
 Leaves out: authorise and capture (then the capture would be the pivot, and shipping retriable).
 

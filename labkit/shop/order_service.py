@@ -4,8 +4,8 @@ Shows: accepting an order is one commit, the row of its saga; a worker does the 
 in another. The client chooses the id: with an Idempotency-Key, the order of that key is the same one however often it is sent.
 
 Guarantees: an order that was answered 202 is completed or cancelled in the end, whoever crashes, as long as the participants
-come back before the saga's patience ends; else it waits for an operator, and says so. A repeated request starts nothing new;
-the same key with another order is 422.
+come back before the retries of an undo end (`order_saga.PATIENT`); else it waits for an operator, and says so. A repeated
+request starts nothing new; the same key with another order is 422.
 
 Leaves out: authentication, and telling the client by itself (it polls the Location).
 
@@ -23,12 +23,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from labkit.sagas.orchestrator import Orchestrator
 from labkit.sagas.service import saga_routes
-from labkit.shop.models import MAX_LINES, Customer, OrderItem
+from labkit.shop.models import MAX_LINES, Customer, IdempotencyKey, OrderItem
 from labkit.shop.order_saga import NAME
 from labkit.shop.participants import Address
 from labkit.shop.problems import install
 
-Key = Annotated[str | None, Header(alias="Idempotency-Key", pattern=r"^[\x21-\x7e]{1,255}$")]
+Key = Annotated[IdempotencyKey | None, Header(alias="Idempotency-Key")]
 
 
 class SagaOrder(BaseModel):

@@ -6,9 +6,14 @@ direction), the `reference` is the order's: the first makes a *message* safe to 
 
 | | 200 | refused |
 |---|---|---|
-| `POST /payments/charge`, `/payments/refund` | payment, cents | 402 declined, 410 withdrawn |
-| `POST /allocations/reserve`, `/allocations/release` | allocation, lines | 404 unknown SKU, 409 stock, 410 withdrawn |
-| `POST /parcels/book`, `/parcels/cancel` | parcel | 409 not served, 410 withdrawn |
+| `POST /payments/charge` | payment, cents | 402 declined, 410 withdrawn |
+| `POST /payments/refund` | payment, refunded_cents | |
+| `POST /allocations/reserve` | allocation, lines | 404 unknown SKU, 409 stock, 410 withdrawn |
+| `POST /allocations/release` | allocation, released | |
+| `POST /parcels/book` | parcel | 409 not served, 410 withdrawn |
+| `POST /parcels/cancel` | parcel, state | |
+
+422: no key, a field out of bounds, or a key or reference used for something else.
 
 Leaves out: authentication. Sources: Stripe API, "Idempotent requests"; RFC 9457.
 """
@@ -29,10 +34,10 @@ from labkit.consistency.idempotency import Answer
 from labkit.consistency.transactions import begin_immediate
 from labkit.sagas.inbox import Inbox
 from labkit.shop import payments, shipping, warehouse
-from labkit.shop.models import Customer, OrderItem
+from labkit.shop.models import MAX_LINES, Cents, Country, Customer, IdempotencyKey, OrderId, OrderItem
 from labkit.shop.problems import install, problem_of, to_response
 
-Key = Annotated[str, Header(alias="Idempotency-Key", pattern=r"^[\x21-\x7e]{1,255}$")]
+Key = Annotated[IdempotencyKey, Header(alias="Idempotency-Key")]
 
 
 class Command(BaseModel):
@@ -40,20 +45,20 @@ class Command(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    reference: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+    reference: OrderId
 
 
 class Charge(Command):
     """Charge a customer."""
 
     customer: Customer
-    cents: Annotated[int, Field(ge=1, le=10**12)]
+    cents: Cents
 
 
 class Reserve(Command):
     """Set goods aside."""
 
-    items: Annotated[list[OrderItem], Field(min_length=1, max_length=50)]
+    items: Annotated[list[OrderItem], Field(min_length=1, max_length=MAX_LINES)]
 
 
 Line = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f]*$")]
@@ -64,7 +69,7 @@ class Address(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+    country: Country
     name: Line | None = None
     street: Line | None = None
     postcode: Line | None = None

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, MetaData, String, Table, insert, select, update
+from sqlalchemy import BigInteger, CheckConstraint, Column, MetaData, String, Table, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import KeyReused
@@ -87,13 +87,20 @@ async def refund(connection: AsyncConnection, reference: str) -> dict[str, Any]:
 
 
 async def open_payments(engine: AsyncEngine, limits: Mapping[str, int]) -> None:
-    """Create the tables, the inbox too, if need be, with an account for each customer and the cents it may owe at most."""
+    """Create the tables, the inbox too, if need be, with an account for each customer and the cents it may owe at most.
+
+    Doing it again is harmless: an account that is there stays as it is, its limit too. `ValueError`: a limit is out of bounds,
+    and nothing was made.
+    """
+    for customer, cents in limits.items():
+        if isinstance(cents, bool) or not isinstance(cents, int) or cents < 0:
+            raise ValueError(f"limits[{customer!r}] must be a whole number of cents, at least 0, got {cents!r}")
     await use_write_ahead_log(engine)
     async with begin_immediate(engine) as connection:
         await create_tables(connection, metadata, inbox.metadata)
         if limits:
             rows = [{"customer": customer, "limit_cents": limits[customer]} for customer in sorted(limits)]
-            await connection.execute(insert(accounts), rows)
+            await connection.execute(insert_if_new(accounts), rows)
 
 
 async def _spend(connection: AsyncConnection, customer: str, cents: int) -> bool:

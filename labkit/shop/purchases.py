@@ -1,7 +1,8 @@
 """A purchase: an order that is under way. It is pending until every participant has done its part, or it is cancelled.
 
 Shows: the order's own side of the saga. `pending` is a *semantic lock*: whoever reads the purchase meanwhile sees that it is
-not settled. The transitions are guarded UPDATEs; the state that comes back is the one it is in, whoever was first.
+not settled. The transitions are guarded UPDATEs; the state that comes back is the one it is in, whoever was first. `note`
+keeps what it hears was undone.
 
 Guarantees, on any schedule: completed or cancelled, never both, and never back to pending.
 
@@ -32,6 +33,14 @@ purchases = Table(
     Column("state", String(9), nullable=False),
     Column("reason", Text),
     CheckConstraint("state IN ('pending', 'completed', 'cancelled')", name="purchase_state"),
+    CheckConstraint("total_cents >= 0", name="purchase_total_not_negative"),
+)
+notes = Table(
+    "order_notes",
+    metadata,
+    Column("reference", String(64), primary_key=True),
+    Column("note", String(64), primary_key=True),
+    Column("at", Double, nullable=False),
 )
 
 
@@ -74,8 +83,19 @@ async def state(connection: AsyncConnection, reference: str) -> str | None:
     return found
 
 
+async def note(connection: AsyncConnection, reference: str, what: str, at: float) -> None:
+    """Keep that this happened to the order, `at` seconds since 1970; noted before, it stays as it was."""
+    await connection.execute(insert_if_new(notes).values(reference=reference, note=what, at=at))
+
+
+async def noted(connection: AsyncConnection, reference: str) -> list[str]:
+    """What was noted of the order, by name."""
+    found = select(notes.c.note).where(notes.c.reference == reference).order_by(notes.c.note)
+    return list((await connection.scalars(found)).all())
+
+
 async def open_purchases(engine: AsyncEngine) -> None:
-    """Create the table, if need be."""
+    """Create the tables, if need be."""
     await use_write_ahead_log(engine)
     async with begin_immediate(engine) as connection:
         await create_tables(connection, metadata)

@@ -26,19 +26,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from labkit.consistency.errors import DatabaseUnavailable, OutOfStock, UnknownSku
 from labkit.consistency.idempotency import Answer, IdempotencyKeys
 from labkit.consistency.transactions import begin_immediate
-from labkit.shop.models import Order, OrderRequest, Problem, ProductView, Sku
+from labkit.shop.models import IdempotencyKey, Order, OrderId, OrderRequest, Problem, ProductView, Sku
 from labkit.shop.orders import Locks, OrderDesk
 from labkit.shop.problems import PROBLEM_JSON, NotFound, install, problem_of, to_response
 
 Key = Annotated[
-    str | None,
+    IdempotencyKey | None,
     Header(
         alias="Idempotency-Key",
-        pattern=r"^[\x21-\x7e]{1,255}$",
         description="Chosen by the client, one per order it means to place; repeat it when the answer was lost.",
     ),
 ]
-OrderId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+OrderPath = Annotated[OrderId, Path()]
 SkuPath = Annotated[Sku, Path()]
 
 
@@ -115,7 +114,7 @@ def create_app(
         response_model=Order,
         responses=_problems(_404="No such order", _422="No order id", _503="No database"),
     )
-    async def get_order(order_id: OrderId) -> Response:
+    async def get_order(order_id: OrderPath) -> Response:
         """An order as it was placed: the same body that placing it answered."""
         order = await desk.order(order_id)
         if order is None:

@@ -11,15 +11,17 @@ makes it the pivot: booked for certain, the order goes forward only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Column, MetaData, String, Table, insert, select, update
+from sqlalchemy import CheckConstraint, Column, MetaData, String, Table, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import KeyReused
 from labkit.consistency.transactions import begin_immediate, create_tables, insert_if_new, use_write_ahead_log
 from labkit.sagas import inbox
+from labkit.shop.models import COUNTRY
 from labkit.shop.refusals import NotServed, Withdrawn
 
 metadata = MetaData()
@@ -35,13 +37,11 @@ parcels = Table(
 
 
 async def book(connection: AsyncConnection, reference: str, address: Mapping[str, Any]) -> dict[str, Any]:
-    """Book a parcel to `address["country"]`, two letters. Raises `NotServed` or `Withdrawn`: nothing was booked.
+    """Book a parcel to `address["country"]`, two capital letters. Raises `NotServed` or `Withdrawn`: nothing was booked.
 
     `KeyReused`: the reference is that of another parcel.
     """
-    country = address.get("country")
-    if not isinstance(country, str) or len(country) != 2:
-        raise ValueError(f"address needs a country of two letters, got {country!r}")
+    country = _country("address", address.get("country"))
     async with connection.begin_nested():  # a refusal takes back the row too, and the caller's transaction can go on
         booking = insert_if_new(parcels).values(reference=reference, country=country, state="booked")
         if not (await connection.execute(booking)).rowcount:
@@ -65,10 +65,19 @@ async def cancel(connection: AsyncConnection, reference: str) -> dict[str, Any]:
 
 
 async def open_shipping(engine: AsyncEngine, served: Iterable[str]) -> None:
-    """Create the tables, the inbox too, if need be, and serve these countries (two letters each)."""
+    """Create the tables, the inbox too, if need be, and serve these countries (two capital letters each).
+
+    Doing it again is harmless, and takes no country away. `ValueError`: one is no country, and nothing was made.
+    """
+    checked = sorted([_country("served", country) for country in served])
     await use_write_ahead_log(engine)
     async with begin_immediate(engine) as connection:
         await create_tables(connection, metadata, inbox.metadata)
-        rows = [{"country": country} for country in sorted(served)]
-        if rows:
-            await connection.execute(insert(countries), rows)
+        if checked:
+            await connection.execute(insert_if_new(countries), [{"country": country} for country in checked])
+
+
+def _country(field: str, given: Any) -> str:
+    if not isinstance(given, str) or re.fullmatch(COUNTRY, given) is None:
+        raise ValueError(f"{field} needs a country of two capital letters, got {given!r}")
+    return given

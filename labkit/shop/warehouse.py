@@ -5,7 +5,9 @@ Shows: the second participant of the saga, on the `inventory` that 1.1 guards. A
 never done leaves a tombstone ("void") that refuses the late request.
 
 Guarantees, on any schedule: stock never below zero; what `release` puts back is what `reserve` took, read from its own lines
-and not from the message that asks for it, and only once.
+and not from the message that asks for it, and only once; a SKU that the inventory has lost meanwhile is there again with its
+units. `reserve` and `release` lock the rows of the stock in one order, that of Python (a database may sort "B" behind "a"), so
+that two of them cannot deadlock.
 
 Leaves out: an expiry. An allocation ends when its saga says so (holds with an expiry are `labkit.consistency`'s).
 """
@@ -19,7 +21,8 @@ from sqlalchemy import CheckConstraint, Column, ForeignKey, Integer, MetaData, S
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import KeyReused
-from labkit.consistency.inventory import create_inventory, inventory, summed, take_all
+from labkit.consistency.inventory import inventory, summed, take_all
+from labkit.consistency.reservations.transitions import put_back
 from labkit.consistency.transactions import begin_immediate, create_tables, insert_if_new, use_write_ahead_log
 from labkit.sagas import inbox
 from labkit.shop.refusals import Withdrawn
@@ -72,18 +75,27 @@ async def release(connection: AsyncConnection, reference: str) -> dict[str, Any]
     turned = await connection.execute(reserved.values(state="released"))
     lines = await _lines(connection, reference)
     if turned.rowcount:
-        for sku, quantity in lines.items():  # sorted: two releases take their row locks in one order
-            shelf = update(inventory).where(inventory.c.sku == sku)
-            await connection.execute(shelf.values(stock=inventory.c.stock + quantity))
+        await put_back(connection, lines)
     return {"allocation": reference, "released": lines}
 
 
 async def open_warehouse(engine: AsyncEngine, stock: Mapping[str, int]) -> None:
-    """Create the tables, the inbox too, if need be, with this many of each SKU (none to add: `{}`)."""
+    """Create the tables, the inbox too, if need be, with this many of each SKU (none to add: `{}`).
+
+    Doing it again is harmless: a SKU that is there stays as it is, whatever was sold of it. `ValueError`: a number is out of
+    bounds, and nothing was made.
+    """
+    for sku, units in stock.items():
+        if isinstance(units, bool) or not isinstance(units, int) or units < 0:
+            raise ValueError(f"stock[{sku!r}] must be a whole number of at least 0, got {units!r}")
     await use_write_ahead_log(engine)
     async with begin_immediate(engine) as connection:
         await create_tables(connection, metadata, inbox.metadata)
-    await create_inventory(engine, stock)
+    async with begin_immediate(engine) as connection:
+        await create_tables(connection, inventory.metadata)
+        if stock:
+            rows = [{"sku": sku, "stock": stock[sku]} for sku in sorted(stock)]
+            await connection.execute(insert_if_new(inventory), rows)
 
 
 async def _state(connection: AsyncConnection, reference: str) -> str | None:
@@ -93,5 +105,5 @@ async def _state(connection: AsyncConnection, reference: str) -> str | None:
 
 async def _lines(connection: AsyncConnection, reference: str) -> dict[str, int]:
     lines = allocation_lines.c
-    found = select(lines.sku, lines.quantity).where(lines.reference == reference).order_by(lines.sku)
-    return {row.sku: row.quantity for row in await connection.execute(found)}
+    found = select(lines.sku, lines.quantity).where(lines.reference == reference)
+    return summed((row.sku, row.quantity) for row in await connection.execute(found))

@@ -18,9 +18,10 @@ from labkit.consistency.errors import DatabaseUnavailable
 from labkit.consistency.transactions import begin_immediate
 from labkit.sagas import Deadlines, DeadlineWorker, Inbox, Outbox, RedisStreams, Relay, Service, Subscriber
 from labkit.sagas.bus import Receive
-from labkit.shop.choreography import open_choreography, order_services, place, time_out
+from labkit.shop.choreography import open_choreography, order_services
 from labkit.shop.order_events import Line, OrderPlaced, order_catalog
 from labkit.shop.payments import open_payments
+from labkit.shop.placing import place, time_out
 from labkit.shop.shipping import open_shipping
 from labkit.shop.warehouse import open_warehouse
 from labkit.world import World

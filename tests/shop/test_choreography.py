@@ -14,10 +14,11 @@ from labkit import real, sim
 from labkit.consistency.transactions import begin_immediate
 from labkit.sagas import EventGraph, Inbox, MemoryBus, Outbox, Relay, Service, Subscriber
 from labkit.shop import choreography, purchases
-from labkit.shop.choreography import open_choreography, order_services, place
-from labkit.shop.order_copies import noted
+from labkit.shop.choreography import open_choreography, order_services
 from labkit.shop.order_events import ORDER_EVENTS, OrderPlaced, PaymentRefunded, StockReserved, order_catalog
 from labkit.shop.payments import open_payments
+from labkit.shop.placing import place
+from labkit.shop.purchases import noted
 from labkit.shop.shipping import open_shipping
 from labkit.shop.warehouse import open_warehouse
 from labkit.world import Crash, Fault, World

@@ -18,8 +18,9 @@ import pytest
 
 from labkit.consistency.transactions import begin_immediate
 from labkit.sagas import Deadlines, DeadlineWorker, Delivery, Early, Inbox, MemoryBus, Outbox, Service, Subscriber
-from labkit.shop.choreography import order_services, place, time_out
+from labkit.shop.choreography import order_services
 from labkit.shop.order_events import ORDER_EVENTS, OrderPlaced, StockReserved, order_catalog
+from labkit.shop.placing import place, time_out
 from tests.sagas.in_memory import Memory
 from tests.shop import ablations
 from tests.shop.choreographed import ENDS, FAR, GOOD, SERVICES, TOO_MANY, UNPAID, looked_up, open_all, wrong

@@ -160,7 +160,7 @@ def test_a_parcel_is_booked_once_where_it_is_served(database: str) -> None:
                 assert await desk(shipping.cancel, reference) == {"parcel": f"parcel-{reference}", "state": "cancelled"}
             assert isinstance(await desk(shipping.book, reference, {"country": "PT"}), Withdrawn)
             assert await desk.rows(f"SELECT state FROM parcels WHERE reference = '{reference}'") == [(state,)]
-        with pytest.raises(ValueError, match="address needs a country of two letters, got None"):
+        with pytest.raises(ValueError, match="address needs a country of two capital letters, got None"):
             await desk(shipping.book, "o4", {})
 
     at_desk(database, scenario)
