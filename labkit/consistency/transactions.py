@@ -90,11 +90,13 @@ async def reading(engine: AsyncEngine, *, within: float | None = None) -> AsyncI
 async def use_write_ahead_log(engine: AsyncEngine) -> None:
     """On SQLite, let the database file keep a write-ahead log, for good: readers and the writer no longer block each other.
 
-    Without it a COMMIT can find the database locked by a reader. An engine that begins by an event cannot change this.
+    Without it a COMMIT can find the database locked by a reader.
     """
     if engine.dialect.name == "sqlite":
         async with engine.connect() as connection:
-            await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            async with driver.execute("PRAGMA journal_mode=WAL"):  # past SQLAlchemy, which might begin a transaction first
+                pass
 
 
 def is_temporary(error: BaseException) -> bool:

@@ -48,6 +48,23 @@ def test_the_end_of_the_block_commits_and_an_exception_in_it_rolls_back(database
     on(database, scenario)
 
 
+def test_an_engine_that_begins_by_an_event_can_have_a_write_ahead_log_too(sqlite_url: str) -> None:
+    async def scenario(engine: AsyncEngine) -> str:
+        @event.listens_for(engine.sync_engine, "begin")
+        def begin(connection: Any) -> None:
+            connection.exec_driver_sql("BEGIN")
+
+        await use_write_ahead_log(engine)
+        async with engine.connect() as connection:
+            return str((await connection.exec_driver_sql("PRAGMA journal_mode")).scalar())
+
+    async def run() -> str:
+        async with engine_on(sqlite_url) as engine:
+            return await scenario(engine)
+
+    assert asyncio.run(run()) == "wal"
+
+
 @pytest.mark.parametrize("writes_first", [True, False])
 @pytest.mark.parametrize("level", ["AUTOCOMMIT", "SERIALIZABLE"])
 def test_a_failed_block_leaves_nothing_also_on_an_engine_that_does_not_begin_by_itself(
