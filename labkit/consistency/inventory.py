@@ -30,6 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from labkit.consistency.errors import OutOfStock, StaleToken, UnknownSku
 from labkit.consistency.fencing import fenced_update
 from labkit.consistency.transactions import begin_immediate, create_tables, reading
+from labkit.consistency.validate import whole
 
 Take = Callable[[AsyncConnection, str, int], Awaitable[int]]
 
@@ -158,5 +159,4 @@ async def _conditional_update(connection: AsyncConnection, sku: str, quantity: i
 
 
 def _validate(quantity: int) -> None:
-    if isinstance(quantity, bool) or not isinstance(quantity, int) or quantity < 1:
-        raise ValueError(f"quantity must be a whole number of at least 1, got {quantity!r}")
+    whole("quantity", quantity, 1)

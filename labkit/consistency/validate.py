@@ -64,6 +64,14 @@ def milliseconds(seconds: float) -> int:
     return max(1, int(seconds * 1000))
 
 
+def whole(field: str, value: int, least: int, most: int | None = None) -> int:
+    """A whole number from `least` to `most` (None: however large); not a bool, not a float."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
+        allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{field} must be a whole number {allowed}, got {value!r}")
+    return value
+
+
 def text(field: str, value: str, most: int) -> str:
     """A text of 1 to `most` printable characters."""
     if not isinstance(value, str):

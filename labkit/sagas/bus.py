@@ -20,15 +20,14 @@ Leaves out: memory that outlives the process. What is pending in a crash is lost
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from labkit.sagas.calls import said
+from labkit.consistency.validate import whole
+from labkit.sagas.calls import only_our_cancellation, said
 from labkit.sagas.envelope import BadMessage
 from labkit.sagas.subscriber import Later
-from labkit.sagas.working import at_least_one
 
 Receive = Callable[[str], Awaitable[object]]
 """Handles one message from the wire; `Subscriber.receive` is one."""
@@ -66,7 +65,7 @@ class MemoryBus:
     """A bus in one process. `pending` is what is on its way, oldest first; `dead` is what could not be handled."""
 
     def __init__(self, *, deliveries: int = 5) -> None:
-        at_least_one(deliveries=deliveries)
+        whole("deliveries", deliveries, 1)
         self._deliveries = deliveries
         self._receivers: dict[str, Receive] = {}
         self.pending: list[Delivery] = []
@@ -115,16 +114,10 @@ class MemoryBus:
 
 
 async def failure(handling: Awaitable[object]) -> Exception | None:
-    """The error that handling a message ends in, if it does. Of cancellations only our own goes through: one that was born
-    inside (something that it waited for was cancelled) is an error like any other."""
-    task = asyncio.current_task()
-    asked = task.cancelling() if task is not None else 0
+    """The error that handling a message ends in, if it does. Of cancellations only our own goes through."""
     try:
-        await handling
-    except asyncio.CancelledError:
-        if task is not None and task.cancelling() > asked:
-            raise
-        return RuntimeError("something that the subscriber waited for was cancelled")
+        with only_our_cancellation("subscriber"):
+            await handling
     except Exception as error:
         return error
     return None

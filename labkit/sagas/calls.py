@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable
-from contextlib import suppress
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
@@ -25,17 +25,25 @@ MOST_SAID = 500
 """Characters of an error that are kept."""
 
 
-async def ended(call: Awaitable[Any], limit: float) -> tuple[Any, Exception | None]:
-    """How a call ends within `limit` seconds: its result, or its error. Only our own cancellation goes through."""
+@contextmanager
+def only_our_cancellation(whose: str) -> Iterator[None]:
+    """Lets our own cancellation through. One that was born inside (what it waited for was cancelled) becomes a RuntimeError."""
     task = asyncio.current_task()
     asked = task.cancelling() if task is not None else 0
     try:
-        async with asyncio.timeout(limit) as timer:
-            return as_json(await call), None
+        yield
     except asyncio.CancelledError:
         if task is not None and task.cancelling() > asked:
             raise
-        return None, RuntimeError("something that the step waited for was cancelled")
+        raise RuntimeError(f"something that the {whose} waited for was cancelled") from None
+
+
+async def ended(call: Awaitable[Any], limit: float) -> tuple[Any, Exception | None]:
+    """How a call ends within `limit` seconds: its result, or its error. Only our own cancellation goes through."""
+    try:
+        with only_our_cancellation("step"):
+            async with asyncio.timeout(limit) as timer:
+                return as_json(await call), None
     except Exception as error:
         return None, TimeoutError(f"no answer within {limit:g} s") if timer.expired() else error
 

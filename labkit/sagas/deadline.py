@@ -24,11 +24,13 @@ from sqlalchemy import Column, Double, MetaData, Row, String, Table, delete, sel
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import DatabaseUnavailable
+from labkit.consistency.observe import Observe, ignore
 from labkit.consistency.transactions import begin_immediate, create_tables, insert_if_new, reading
+from labkit.consistency.validate import whole
 from labkit.sagas.calls import its_own
 from labkit.sagas.envelope import Cause, Event
 from labkit.sagas.subscriber import Sends
-from labkit.sagas.working import Observe, at_least_one, ignore, work
+from labkit.sagas.working import work
 
 metadata = MetaData()
 deadlines = Table(
@@ -105,7 +107,7 @@ class DeadlineWorker:
         Raises `DatabaseUnavailable`; and, when it has been through the others, the first error of those that could not fire:
         nothing of theirs was committed, and they are due as before.
         """
-        at_least_one(limit=limit)
+        whole("limit", limit, 1)
         now, last, fired, broken = self._clock(), None, 0, None
         while fired < limit and (rows := await self._due(now, last, limit - fired)):
             for row in rows:

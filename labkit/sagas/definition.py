@@ -27,6 +27,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any, Literal
 
+from labkit.consistency.validate import whole
 from labkit.sagas.retry import Retry
 
 Direction = Literal["do", "undo"]
@@ -125,8 +126,7 @@ class SagaDefinition:
         object.__setattr__(self, "steps", tuple(self.steps))
         if not isinstance(self.name, str) or not 0 < len(self.name) <= 64:
             raise ValueError(f"name of a saga must be 1 to 64 characters, got {self.name!r}")
-        if isinstance(self.version, bool) or not isinstance(self.version, int) or self.version < 1:
-            raise ValueError(f"version of {self.name!r} must be a whole number of at least 1, got {self.version!r}")
+        whole(f"version of {self.name!r}", self.version, 1)
         names = [step.name for step in self.steps]
         if not names:
             raise ValueError(f"steps of {self.name!r} must be at least one")

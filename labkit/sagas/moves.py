@@ -21,6 +21,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from labkit.consistency.observe import Observe
 from labkit.consistency.transactions import begin_immediate, is_temporary
 from labkit.sagas import store
 from labkit.sagas.calls import as_json, ended, outcome
@@ -38,7 +39,7 @@ class Worker:
     owner: str
     lease: float
     within: float | None
-    observe: Callable[..., Any]
+    observe: Observe
 
 
 class LocalStepFailed(Exception):

@@ -23,6 +23,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from labkit.consistency.errors import KeyReused
+from labkit.consistency.observe import Observe, ignore
 from labkit.consistency.validate import between, text
 from labkit.sagas import operator, recovery, store, view
 from labkit.sagas.calls import as_json
@@ -31,10 +32,6 @@ from labkit.sagas.driver import Drive
 from labkit.sagas.errors import ClaimedElsewhere, SagaExists, UnknownDefinition
 from labkit.sagas.moves import Worker
 from labkit.sagas.state import ACTIVE, Saga
-
-
-def ignore(kind: str, /, **facts: Any) -> None:
-    """Observe nothing."""
 
 
 class Orchestrator:
@@ -57,7 +54,7 @@ class Orchestrator:
         owner: str,
         lease: float = 30.0,
         within: float | None = None,
-        observe: Callable[..., Any] = ignore,
+        observe: Observe = ignore,
     ) -> None:
         between(lease, "lease", 0.001, 86_400.0)
         text("owner", owner, 64)

@@ -18,10 +18,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from labkit.consistency.errors import ClaimLost, DatabaseUnavailable
-from labkit.consistency.validate import between
+from labkit.consistency.validate import between, whole
 from labkit.sagas import store
 from labkit.sagas.calls import said
-from labkit.sagas.working import at_least_one
 
 if TYPE_CHECKING:
     from labkit.sagas.orchestrator import Orchestrator
@@ -41,7 +40,7 @@ async def recover(orchestrator: Orchestrator, limit: int) -> list[str]:
 
 async def work(orchestrator: Orchestrator, poll: float, limit: int) -> None:
     """See `Orchestrator.work`."""
-    at_least_one(limit=limit)
+    whole("limit", limit, 1)
     between(poll, "poll", 0.001, 86_400.0)
     clock = orchestrator.worker.clock
     failures: dict[str, int] = {}

@@ -25,10 +25,12 @@ from typing import Any
 from sqlalchemy import Column, Double, MetaData, Row, String, Table, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from labkit.consistency.observe import Observe, ignore
 from labkit.consistency.transactions import begin_immediate, create_tables, insert_if_new, reading
+from labkit.consistency.validate import whole
 from labkit.sagas.bus import Bus
 from labkit.sagas.outbox import outbox
-from labkit.sagas.working import Observe, at_least_one, ignore, work
+from labkit.sagas.working import work
 
 metadata = MetaData()
 claims = Table(
@@ -78,7 +80,7 @@ class Relay:
 
         Raises what the bus raises, and `DatabaseUnavailable`: what was published and not marked is published again.
         """
-        at_least_one(batch=batch)
+        whole("batch", batch, 1)
         rows = await self._unpublished(batch)
         if not rows or (until := await self._claim()) is None:
             return 0

@@ -30,11 +30,13 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from labkit.consistency.observe import Observe, ignore
+from labkit.consistency.validate import whole
 from labkit.sagas.bus import Receive, failure, reason
 from labkit.sagas.dead_letters import DeadLetters, Fields, field, text
 from labkit.sagas.envelope import BadMessage
 from labkit.sagas.subscriber import Early, Later
-from labkit.sagas.working import Observe, at_least_one, ignore, work
+from labkit.sagas.working import work
 
 _Entry = tuple[Any, Fields]
 
@@ -67,7 +69,8 @@ class RedisStreams:
         for name, seconds in (("retry_after", retry_after), ("early_for", early_for), ("wait", wait)):
             if not 0.001 <= seconds < math.inf:
                 raise ValueError(f"{name} must be at least 0.001 seconds and finite, got {seconds!r}")
-        at_least_one(deliveries=deliveries, max_length=max_length)
+        whole("deliveries", deliveries, 1)
+        whole("max_length", max_length, 1)
         self.dead = DeadLetters(redis, stream)
         self._redis = redis
         self._stream = stream
@@ -100,7 +103,7 @@ class RedisStreams:
         First those that were left pending, if it is time to look for them; then up to `batch` new ones, for which it waits
         `wait` seconds. Raises `redis.RedisError`.
         """
-        at_least_one(batch=batch)
+        whole("batch", batch, 1)
         try:
             return await self._again(group, consumer, receive, batch) + await self._fresh(group, consumer, receive, batch)
         except ResponseError as error:

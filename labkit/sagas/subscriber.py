@@ -29,10 +29,10 @@ from typing import Any, Literal, Protocol, TypeVar
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import DatabaseUnavailable
+from labkit.consistency.observe import Observe, ignore
 from labkit.consistency.transactions import begin_immediate
 from labkit.sagas.calls import its_own
 from labkit.sagas.envelope import Catalog, Cause, Envelope, Event, names
-from labkit.sagas.working import Observe, ignore
 
 E = TypeVar("E")
 React = Callable[[AsyncConnection, E, Envelope], Awaitable[Iterable[Event]]]

@@ -12,31 +12,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
 
 from redis.exceptions import RedisError
 
 from labkit.consistency.errors import DatabaseUnavailable
+from labkit.consistency.observe import Observe, ignore
 
 PASSING = (DatabaseUnavailable, RedisError, OSError)
 """What is the matter with a server and not with the code. (`TimeoutError` is an `OSError`.)"""
-
-
-class Observe(Protocol):
-    """Told at each point at which something has just become true: `observe("published", id=…)`; `world.record` is one."""
-
-    def __call__(self, kind: str, /, **facts: Any) -> object: ...
-
-
-def ignore(kind: str, /, **facts: Any) -> None:
-    """The observer of nobody."""
-
-
-def at_least_one(**numbers: int) -> None:
-    """Raises `ValueError` for a number below 1, by its name: a round that can do nothing would be repeated for ever."""
-    for name, number in numbers.items():
-        if number < 1:
-            raise ValueError(f"{name} must be at least 1, got {number!r}")
 
 
 async def work(step: Callable[[], Awaitable[int]], *, poll: float, observe: Observe = ignore) -> None:

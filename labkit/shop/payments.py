@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import KeyReused
 from labkit.consistency.transactions import begin_immediate, create_tables, insert_if_new, use_write_ahead_log
+from labkit.consistency.validate import whole
 from labkit.sagas import inbox
 from labkit.shop.refusals import Declined, Withdrawn
 
@@ -54,8 +55,7 @@ async def charge(connection: AsyncConnection, reference: str, customer: str, cen
 
     `KeyReused`: the reference is that of another payment.
     """
-    if isinstance(cents, bool) or not isinstance(cents, int) or cents < 1:
-        raise ValueError(f"cents must be a whole number of at least 1, got {cents!r}")
+    whole("cents", cents, 1)
     wanted = {"reference": reference, "customer": customer, "cents": cents, "state": "charged"}
     async with connection.begin_nested():  # a refusal takes back the row too, and the caller's transaction can go on
         new = await connection.execute(insert_if_new(payments).values(wanted))
@@ -93,8 +93,7 @@ async def open_payments(engine: AsyncEngine, limits: Mapping[str, int]) -> None:
     and nothing was made.
     """
     for customer, cents in limits.items():
-        if isinstance(cents, bool) or not isinstance(cents, int) or cents < 0:
-            raise ValueError(f"limits[{customer!r}] must be a whole number of cents, at least 0, got {cents!r}")
+        whole(f"limits[{customer!r}]", cents, 0)
     await use_write_ahead_log(engine)
     async with begin_immediate(engine) as connection:
         await create_tables(connection, metadata, inbox.metadata)

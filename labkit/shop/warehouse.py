@@ -24,6 +24,7 @@ from labkit.consistency.errors import KeyReused
 from labkit.consistency.inventory import inventory, summed, take_all
 from labkit.consistency.reservations.transitions import put_back
 from labkit.consistency.transactions import begin_immediate, create_tables, insert_if_new, use_write_ahead_log
+from labkit.consistency.validate import whole
 from labkit.sagas import inbox
 from labkit.shop.refusals import Withdrawn
 
@@ -86,8 +87,7 @@ async def open_warehouse(engine: AsyncEngine, stock: Mapping[str, int]) -> None:
     bounds, and nothing was made.
     """
     for sku, units in stock.items():
-        if isinstance(units, bool) or not isinstance(units, int) or units < 0:
-            raise ValueError(f"stock[{sku!r}] must be a whole number of at least 0, got {units!r}")
+        whole(f"stock[{sku!r}]", units, 0)
     await use_write_ahead_log(engine)
     async with begin_immediate(engine) as connection:
         await create_tables(connection, metadata, inbox.metadata)

@@ -268,11 +268,11 @@ def test_a_round_that_could_do_nothing_is_refused_by_name(sqlite_url: str, numbe
             bus = RedisStreams(None)  # type: ignore[arg-type]  # not asked
             worker = DeadlineWorker(engine, Deadlines("shop"), said, None, clock=Clock())  # type: ignore[arg-type]  # nor this
             publisher = Relay(engine, "shop", bus, owner="r", clock=Clock())
-            with pytest.raises(ValueError, match=f"batch must be at least 1, got {number}"):
+            with pytest.raises(ValueError, match=f"batch must be a whole number of at least 1, got {number}"):
                 await bus.deliver("g", "c1", raising(None), batch=number)
-            with pytest.raises(ValueError, match=f"batch must be at least 1, got {number}"):
+            with pytest.raises(ValueError, match=f"batch must be a whole number of at least 1, got {number}"):
                 await publisher.relay(batch=number)
-            with pytest.raises(ValueError, match=f"limit must be at least 1, got {number}"):
+            with pytest.raises(ValueError, match=f"limit must be a whole number of at least 1, got {number}"):
                 await worker.fire(limit=number)
 
     asyncio.run(act())

@@ -105,6 +105,6 @@ def test_a_name_subscribes_once_and_a_delivery_counts_from_one() -> None:
     bus.subscribe("one", failing()[1])
     with pytest.raises(ValueError, match="'one' has subscribed already"):
         bus.subscribe("one", failing()[1])
-    with pytest.raises(ValueError, match="deliveries must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="deliveries must be a whole number of at least 1, got 0"):
         MemoryBus(deliveries=0)
     assert repr(bus) == "<MemoryBus, 1 subscribers, 0 pending, 0 dead>"

@@ -266,7 +266,7 @@ def test_a_worker_that_could_do_nothing_is_refused() -> None:
         desk = orchestrator(world, Step("a", fine))
         with pytest.raises(ValueError, match=r"poll must be between 0\.001 and 86400 seconds, got -1"):
             await desk.work(poll=-1)
-        with pytest.raises(ValueError, match="limit must be at least 1, got 0"):
+        with pytest.raises(ValueError, match="limit must be a whole number of at least 1, got 0"):
             await desk.work(limit=0)
 
     run(scenario)

@@ -13,10 +13,10 @@ from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from labkit.consistency.inventory import inventory, summed, take_all
+from labkit.consistency.observe import Observe, ignore
 from labkit.sagas import Bus, Catalog, Envelope, Subscriber
 from labkit.sagas.envelope import Cause
 from labkit.sagas.subscriber import Handled
-from labkit.sagas.working import Observe, ignore
 from labkit.shop import payments, shipping, warehouse
 from labkit.shop.payments import accounts
 from labkit.shop.refusals import Declined, NotServed

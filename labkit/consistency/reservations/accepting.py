@@ -19,7 +19,7 @@ from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from labkit.consistency.errors import OutOfStock
-from labkit.consistency.reservations.holds import Observe, ignore
+from labkit.consistency.observe import Observe, ignore
 from labkit.consistency.reservations.lookup import find, find_where
 from labkit.consistency.reservations.model import Hold, Lines, demand_of
 from labkit.consistency.reservations.tables import holds, undecided

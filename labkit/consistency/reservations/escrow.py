@@ -25,7 +25,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from labkit.consistency.errors import QuotaSpent
-from labkit.consistency.validate import text
+from labkit.consistency.validate import text, whole
 
 CUSTOMERS = ""
 """The receiver of what is sold."""
@@ -108,5 +108,4 @@ def _check(giver: str, receiver: str, units: int, *, least: int) -> None:
     text("giver", giver, 64)
     if receiver != CUSTOMERS:
         text("receiver", receiver, 64)
-    if isinstance(units, bool) or not isinstance(units, int) or units < least:
-        raise ValueError(f"units must be a whole number of at least {least}, got {units!r}")
+    whole("units", units, least)

@@ -25,14 +25,14 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import DatabaseUnavailable, KeyReused
+from labkit.consistency.observe import Observe, ignore
 from labkit.consistency.reservations.events import Announce, HoldCancelled, to_nobody
-from labkit.consistency.reservations.holds import Observe, ignore
 from labkit.consistency.reservations.lookup import find_where
 from labkit.consistency.reservations.model import Hold
 from labkit.consistency.reservations.tables import holds, undecided
 from labkit.consistency.reservations.transitions import enter
 from labkit.consistency.transactions import begin_immediate, reading
-from labkit.consistency.validate import between
+from labkit.consistency.validate import between, whole
 
 
 class Forwarder:
@@ -52,8 +52,7 @@ class Forwarder:
         within: float | None = None,
         observe: Observe = ignore,
     ) -> None:
-        if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-            raise ValueError(f"batch must be a whole number of at least 1, got {batch!r}")
+        whole("batch", batch, 1)
         self._site = site
         self._home = home
         self._clock = clock

@@ -23,13 +23,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import UnknownSku
 from labkit.consistency.inventory import create_inventory, inventory
+from labkit.consistency.observe import Observe, ignore
 from labkit.consistency.reservations import transitions
 from labkit.consistency.reservations.events import Announce, to_nobody
 from labkit.consistency.reservations.ledger import Balance, Entry, record
@@ -41,16 +41,6 @@ from labkit.consistency.validate import between, text
 
 MIN_TTL, MAX_TTL = 0.001, 30 * 86_400.0
 """How long a hold may be asked for at once, in seconds."""
-
-
-class Observe(Protocol):
-    """Is told what happens: a world's `record` will do."""
-
-    def __call__(self, kind: str, /, **facts: Any) -> object: ...
-
-
-def ignore(kind: str, /, **facts: Any) -> None:
-    """The `observe` of a program that nobody watches."""
 
 
 class Holds:

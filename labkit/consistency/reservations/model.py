@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from labkit.consistency.validate import text
+from labkit.consistency.validate import text, whole
 
 Status = Literal["held", "confirmed", "released", "expired", "accepted", "cancelled"]
 Lines = Iterable[tuple[str, int]]
@@ -78,8 +78,7 @@ def demand_of(lines: Lines) -> tuple[tuple[str, int], ...]:
             raise TypeError(f"a line must be a pair (sku, quantity), got {line!r}")
         sku, quantity = line
         text("sku", sku, 64)
-        if isinstance(quantity, bool) or not isinstance(quantity, int) or quantity < 1:
-            raise ValueError(f"quantity must be a whole number of at least 1, got {quantity!r}")
+        whole("quantity", quantity, 1)
         demand[sku] += quantity
         if demand[sku] > MAX_QUANTITY:
             raise ValueError(f"quantity must be at most {MAX_QUANTITY} of one SKU, got {demand[sku]} of {sku!r}")

@@ -27,7 +27,7 @@ from labkit.consistency.errors import UnknownSku
 from labkit.consistency.reservations.escrow import CUSTOMERS, Escrow, Move
 from labkit.consistency.reservations.model import demand_of
 from labkit.consistency.transactions import begin_immediate, create_tables, insert_if_new, reading, use_write_ahead_log
-from labkit.consistency.validate import text
+from labkit.consistency.validate import text, whole
 
 metadata = MetaData()
 quota_moves = Table(
@@ -156,8 +156,7 @@ def _checked(sku: str, giver: str, receiver: str, units: int) -> dict[str, Any]:
     text("giver", giver, 64)
     if receiver != CUSTOMERS:
         text("receiver", receiver, 64)
-    if isinstance(units, bool) or not isinstance(units, int) or not 0 <= units <= MAX_UNITS:
-        raise ValueError(f"units must be a whole number from 0 to {MAX_UNITS}, got {units!r}")
+    whole("units", units, 0, MAX_UNITS)
     return {"sku": sku, "giver": giver, "receiver": receiver, "units": units}
 
 

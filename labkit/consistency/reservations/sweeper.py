@@ -26,7 +26,7 @@ from labkit.consistency.reservations.holds import Holds
 from labkit.consistency.reservations.tables import turns
 from labkit.consistency.reservations.transitions import take_back
 from labkit.consistency.transactions import begin_immediate, insert_if_new
-from labkit.consistency.validate import between, text
+from labkit.consistency.validate import between, text, whole
 
 TURN = "sweeper"
 
@@ -35,8 +35,7 @@ class Sweeper:
     """Sweeps overdue holds under the name `owner`, which no other process has; `lease` is how long a turn lasts, in seconds."""
 
     def __init__(self, holds: Holds, *, owner: str, lease: float = 30.0, batch: int = 100) -> None:
-        if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-            raise ValueError(f"batch must be a whole number of at least 1, got {batch!r}")
+        whole("batch", batch, 1)
         self.owner = text("owner", owner, 64)
         self.lease = between(lease, "lease", 0.001, 86_400.0)
         self.batch = batch

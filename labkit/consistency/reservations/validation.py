@@ -30,15 +30,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.consistency.errors import ClaimLost, DatabaseUnavailable, Refused
 from labkit.consistency.inventory import take_all
+from labkit.consistency.observe import Observe, ignore
 from labkit.consistency.reservations.events import Announce, HoldCancelled, HoldConfirmed, to_nobody
-from labkit.consistency.reservations.holds import Observe, ignore
 from labkit.consistency.reservations.ledger import Balance
 from labkit.consistency.reservations.lookup import find
 from labkit.consistency.reservations.model import Hold
 from labkit.consistency.reservations.tables import hold_lines, holds, undecided
 from labkit.consistency.reservations.transitions import note, take_back
 from labkit.consistency.transactions import begin_immediate
-from labkit.consistency.validate import between, text
+from labkit.consistency.validate import between, text, whole
 
 
 class Validator:
@@ -63,8 +63,7 @@ class Validator:
         observe: Observe = ignore,
     ) -> None:
         for field, value in (("batch", batch), ("attempts", attempts)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{field} must be a whole number of at least 1, got {value!r}")
+            whole(field, value, 1)
         self.owner = text("owner", owner, 64)
         self.lease = between(lease, "lease", 0.001, 86_400.0)
         self.settle = between(settle, "settle", 0.0, 86_400.0)
