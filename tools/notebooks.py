@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from time import monotonic
 
 import nbformat
 from nbclient import NotebookClient
@@ -79,13 +80,14 @@ def normalised(notebook: NotebookNode) -> str:
 def refresh(path: Path) -> list[str]:
     """Run one notebook and write it; what is wrong with it, in sentences."""
     subprocess.run([sys.executable, "-m", "ruff", "format", "--quiet", str(path)], cwd=ROOT, check=True)
-    before = path.read_bytes()
+    before, began = path.read_bytes(), monotonic()
     try:
         text = normalised(execute(path))
     except CellExecutionError as error:
         return [str(error)]
     path.write_bytes(text.encode())
-    print(f"{path.relative_to(ROOT)}: {'unchanged' if text.encode() == before else 'rewritten'}", flush=True)
+    done = "unchanged" if text.encode() == before else "rewritten"
+    print(f"{path.relative_to(ROOT)}: {done}, {monotonic() - began:.0f} s", flush=True)
     return faults_in(nbformat.reads(text, as_version=4))
 
 

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,38 @@ def test_a_write_that_is_cancelled_while_it_waits_leaves_nothing_open(tmp_path: 
         return found
 
     assert asyncio.run(story()) == ["of A", "after 0", "after 1"]
+
+
+def test_cancelled_at_any_turn_of_the_loop_a_transaction_is_there_whole_or_not_at_all_and_nothing_stays_open(
+    tmp_path: Path,
+) -> None:
+    async def story() -> set[int]:
+        engine = await opened(sqlite_engine(tmp_path / "x.db", pool_size=1, max_overflow=0))
+        seen = set()
+
+        async def write() -> None:
+            async with begin_immediate(engine, writes_first=True) as connection:
+                await connection.execute(insert(notes), {"body": "one"})
+                await connection.execute(insert(notes).returning(notes.c.id), {"body": "two"})
+
+        for turns in range(41):
+            task = asyncio.ensure_future(write())
+            for _ in range(turns):
+                await asyncio.sleep(0 if turns % 2 else 0.0002)  # between two steps of the task, or while the thread works
+            if turns < 40:
+                task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            with closing(sqlite3.connect(tmp_path / "x.db", timeout=5.0)) as another:  # waits for the thread, not for a lock
+                another.execute("BEGIN IMMEDIATE")
+                found = [body for (body,) in another.execute("SELECT body FROM notes ORDER BY id")]
+                another.execute("DELETE FROM notes")
+                another.commit()
+            assert found in ([], ["one", "two"])
+            seen.add(len(found))
+        await engine.dispose()
+        return seen
+
+    assert asyncio.run(story()) == {0, 2}
 
 
 def test_a_rollback_waits_for_what_was_cancelled_before_the_thread_came_to_it(tmp_path: Path) -> None:
