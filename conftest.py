@@ -1,8 +1,8 @@
 """What holds for every run of pytest, of the tests and of nbval.
 
-Figures are byte-stable on one version of matplotlib: elsewhere nbval leaves SVG out and compares the tables beside it. And what
-is started under `nohup`, or in the background of a script, ignores signals that the tests are about: here it no longer does.
-"""
+Figures are byte-stable on one version of matplotlib: elsewhere nbval leaves SVG out and compares
+the tables beside it. And what is started under `nohup`, or in the background of a script, ignores
+signals that the tests are about: here it no longer does."""
 
 from __future__ import annotations
 
@@ -18,9 +18,13 @@ LOCK = Path(__file__).with_name("requirements.txt").read_text(encoding="utf-8")
 
 
 def figures_are_pinned(system: str, machine: str, matplotlib: str) -> bool:
-    """Whether the committed SVG must come out again to the byte: on Linux x86-64, with the locked matplotlib."""
+    """Whether the committed SVG must come out again to the byte: on Linux x86-64, with the locked
+    matplotlib.
+    """
     locked = re.search(r"^matplotlib==(\S+)", LOCK, re.M)
-    return system == "linux" and machine == "x86_64" and locked is not None and locked[1] == matplotlib
+    return (
+        system == "linux" and machine == "x86_64" and locked is not None and locked[1] == matplotlib
+    )
 
 
 def pytest_configure() -> None:

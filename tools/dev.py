@@ -1,11 +1,13 @@
-"""The two commands of the course, and the few for those who write it. Standard library only, any Python from 3.7 on starts it.
+"""The two commands of the course, and the few for those who write it. Standard library only, any
+Python from 3.7 on starts it.
 
-`make lab` is `python tools/dev.py lab`, and so for every command: Windows, which has no make, runs the same file.
+`make lab` is `python tools/dev.py lab`, and so for every command: Windows, which has no make, runs
+the same file.
 
-Each command first brings `.venv` in line with pyproject.toml and requirements.txt, and does nothing when it already is:
-with uv where uv is installed, else with venv and pip. It needs a Python of at least 3.11, and looks for one if the one it
-was started with is older. It leaves out: removing a package that a person added to `.venv` by hand.
-"""
+Each command first brings `.venv` in line with pyproject.toml and requirements.txt, and does nothing
+when it already is: with uv where uv is installed, else with venv and pip. It needs a Python of at
+least 3.11, and looks for one if the one it was started with is older. It leaves out: removing a
+package that a person added to `.venv` by hand."""
 
 import argparse
 import hashlib
@@ -47,7 +49,12 @@ def must(*command):
 def answer(*command):
     """What a command prints, or None if it cannot be run."""
     try:
-        done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+        done = subprocess.run(
+            [str(part) for part in command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.decode().strip()
@@ -64,8 +71,12 @@ def find_uv():
 
 
 def find_python():
-    """A Python for the course: the one that runs this file if the lock was made for it, else the best on the path."""
-    own = [getattr(sys, "_base_executable", sys.executable)]  # never the one in .venv: that may be about to go
+    """A Python for the course: the one that runs this file if the lock was made for it, else the
+    best on the path.
+    """
+    own = [
+        getattr(sys, "_base_executable", sys.executable)
+    ]  # never the one in .venv: that may be about to go
     named = [["py", "-" + minor] if WINDOWS else ["python" + minor] for minor in LOCKED_FOR]
     first = [own] if f"{sys.version_info[0]}.{sys.version_info[1]}" in LOCKED_FOR else []
     for python in [*first, *named, own, ["python3"], ["python"]]:
@@ -87,9 +98,13 @@ def make_venv(uv):
     if uv:
         must(uv, "venv", "--quiet", "--clear", "--python", python or ">=3.11", VENV)
     elif not python:
-        fail(f"needs Python 3.11 or newer, found {sys.version.split()[0]}; install one, or uv, which brings its own")
+        fail(
+            f"needs Python 3.11 or newer, found {sys.version.split()[0]}; install one, or uv, which brings its own"
+        )
     elif answer(python, "-c", "import ensurepip") is None:
-        fail(f"{python} has no working venv module; on Debian and Ubuntu: apt-get install python3-venv")
+        fail(
+            f"{python} has no working venv module; on Debian and Ubuntu: apt-get install python3-venv"
+        )
     else:
         must(python, "-m", "venv", "--clear", VENV)
 
@@ -120,16 +135,31 @@ def setup(arguments):
 
 def lab(arguments):
     """open JupyterLab on the first notebook"""
-    command = [str(VENV_PYTHON), "-m", "jupyterlab", str(LESSONS / "00_start_here.ipynb"), f"--ServerApp.root_dir={ROOT}"]
-    command += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    command = [
+        str(VENV_PYTHON),
+        "-m",
+        "jupyterlab",
+        str(LESSONS / "00_start_here.ipynb"),
+        f"--ServerApp.root_dir={ROOT}",
+    ]
+    command += [
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
     say("opening JupyterLab; Ctrl-C twice stops it")
     if WINDOWS:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is JupyterLab's, which asks before it stops the kernels
+        signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # Ctrl-C is JupyterLab's, which asks before it stops the kernels
         return run(*command, *arguments)
     if os.geteuid() == 0:
-        command.append("--allow-root")  # JupyterLab refuses root otherwise; in a container there is no one else
+        command.append(
+            "--allow-root"
+        )  # JupyterLab refuses root otherwise; in a container there is no one else
     os.chdir(str(ROOT))
-    return os.execv(command[0], [*command, *arguments])  # never returns: Ctrl-C is JupyterLab's here too
+    return os.execv(
+        command[0], [*command, *arguments]
+    )  # never returns: Ctrl-C is JupyterLab's here too
 
 
 def test(arguments):
@@ -142,7 +172,14 @@ def test(arguments):
         "mypy --strict": [VENV_PYTHON, "-m", "mypy"],
         "import contracts": [VENV_PYTHON, "-c", import_linter, "--no-logo"],
         "tests": [*pytest, "tests", *arguments],
-        "notebooks": [*pytest, "--nbval", "--nbval-current-env", "--nbval-cell-timeout=60", "notebooks", *arguments],
+        "notebooks": [
+            *pytest,
+            "--nbval",
+            "--nbval-current-env",
+            "--nbval-cell-timeout=60",
+            "notebooks",
+            *arguments,
+        ],
     }
     results = {}
     for name, command in stages.items():
@@ -175,18 +212,33 @@ def notebooks(arguments):
 
 
 def lock(arguments):
-    """write requirements.txt anew from pyproject.toml, for Python 3.11 to 3.13 on every system (needs uv)"""
+    """write requirements.txt anew from pyproject.toml, for Python 3.11 to 3.13 on every system
+    (needs uv)
+    """
     uv = find_uv() or fail("the lock is made with uv; install it")
     form = ["--no-emit-index-url", "--no-annotate", "--custom-compile-command", "make lock"]
-    target = ["--universal", "--python-version", "3.11", "--fork-strategy", "fewest", "--all-extras", "-o", "requirements.txt"]
+    target = [
+        "--universal",
+        "--python-version",
+        "3.11",
+        "--fork-strategy",
+        "fewest",
+        "--all-extras",
+        "-o",
+        "requirements.txt",
+    ]
     return run(uv, "pip", "compile", "--quiet", *form, *target, *arguments, "pyproject.toml")
 
 
-COMMANDS = {command.__name__: command for command in (setup, lab, test, browser, bench, notebooks, lock)}
+COMMANDS = {
+    command.__name__: command for command in (setup, lab, test, browser, bench, notebooks, lock)
+}
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="python tools/dev.py", description="The two commands of the course are lab and test.")
+    parser = argparse.ArgumentParser(
+        prog="python tools/dev.py", description="The two commands of the course are lab and test."
+    )
     choices = parser.add_subparsers(dest="command", metavar="COMMAND")
     choices.required = True
     for name, command in COMMANDS.items():

@@ -1,10 +1,10 @@
-"""What must be true of a committed notebook beside what nbval compares: the faults of one, each as a sentence.
+"""What must be true of a committed notebook beside what nbval compares: the faults of one, each as
+a sentence.
 
-nbval runs a cell without a count and compares nothing, never looks at a PNG, and cannot know that an address, a path, a
-port or a warning will differ on the next machine. These gates do. A gate that allows an exception takes it from a list in
-tests/notebooks, where each stands with its reason.
-Leaves out: whether an output is *right*; that is what the asserts in the lessons are for.
-"""
+nbval runs a cell without a count and compares nothing, never looks at a PNG, and cannot know that
+an address, a path, a port or a warning will differ on the next machine. These gates do. A gate that
+allows an exception takes it from a list in tests/notebooks, where each stands with its reason.
+Leaves out: whether an output is *right*; that is what the asserts in the lessons are for."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ VOLATILE = {
     "a path of this machine": re.compile(
         r"(?<![\w.:/])/(?:home|root|Users|tmp|var|opt|work|usr|private|mnt)/|\b[A-Z]:\\|site-packages|ipykernel_\d"
     ),
-    "a port": re.compile(r"\b(?:localhost|127\.0\.0\.1|0\.0\.0\.0)\]?:\d+|\bport[ =:]+\d{2,5}\b", re.I),
+    "a port": re.compile(
+        r"\b(?:localhost|127\.0\.0\.1|0\.0\.0\.0)\]?:\d+|\bport[ =:]+\d{2,5}\b", re.I
+    ),
     "the date in a figure": re.compile(r"<dc:date>"),
 }
 ALT = re.compile(r"""\balt\s*=\s*(?:"[^"]*\w[^"]*"|'[^']*\w[^']*')""", re.I)
@@ -34,7 +36,13 @@ ALT = re.compile(r"""\balt\s*=\s*(?:"[^"]*\w[^"]*"|'[^']*\w[^']*')""", re.I)
 
 def faults_in(notebook: NotebookNode) -> list[str]:
     """Everything wrong with a notebook, in the order of its cells."""
-    return [*counts(notebook), *streams(notebook), *volatile(notebook), *endings(notebook), *figures(notebook)]
+    return [
+        *counts(notebook),
+        *streams(notebook),
+        *volatile(notebook),
+        *endings(notebook),
+        *figures(notebook),
+    ]
 
 
 def code_cells(notebook: NotebookNode) -> list[tuple[int, NotebookNode]]:
@@ -105,7 +113,10 @@ def loosened(notebook: NotebookNode) -> dict[str, int]:
     """How often each tag or comment that loosens nbval's comparison is used."""
     found: dict[str, int] = {}
     for _, cell in code_cells(notebook):
-        comments = {line.strip().lstrip("#").strip().lower().replace("_", "-") for line in comment_lines(cell.source)}
+        comments = {
+            line.strip().lstrip("#").strip().lower().replace("_", "-")
+            for line in comment_lines(cell.source)
+        }
         for mark in (comments | set(cell.metadata.get("tags", []))) & LOOSENING:
             found[mark] = found.get(mark, 0) + 1
     return found
@@ -121,7 +132,11 @@ def texts(cell: NotebookNode) -> Iterator[str]:
         yield output.get("text", "")
         yield output.get("evalue", "")
         yield "\n".join(output.get("traceback", []))
-        yield from (value for kind, value in output.get("data", {}).items() if kind.startswith("text/") or "svg" in kind)
+        yield from (
+            value
+            for kind, value in output.get("data", {}).items()
+            if kind.startswith("text/") or "svg" in kind
+        )
 
 
 def first_line(text: str) -> str:

@@ -1,10 +1,11 @@
-"""Run notebooks in place and write them back in normal form: `python tools/notebooks.py [PART OF A NAME ...]`.
+"""Run notebooks in place and write them back in normal form: `python tools/notebooks.py [PART OF A
+NAME ...]`.
 
-Each notebook runs from a fresh kernel, in its own folder, as nbval will run it. Normal form is what review and nbval need:
-counts 1 to n, streams merged as nbval merges them, cell ids kept, no timings, no widget state, no versions of the kernel,
-LF line ends. Running twice changes nothing; a notebook whose outputs would not repeat fails tools/gates.py or nbval.
-Leaves out: cells that fail. The notebook is then left as it was, and the error shown.
-"""
+Each notebook runs from a fresh kernel, in its own folder, as nbval will run it. Normal form is what
+review and nbval need: counts 1 to n, streams merged as nbval merges them, cell ids kept, no
+timings, no widget state, no versions of the kernel, LF line ends. Running twice changes nothing; a
+notebook whose outputs would not repeat fails tools/gates.py or nbval. Leaves out: cells that fail.
+The notebook is then left as it was, and the error shown."""
 
 from __future__ import annotations
 
@@ -31,19 +32,32 @@ from tools.gates import faults_in  # noqa: E402 - the project's folder has to be
 CELL_SECONDS = 60
 KEPT_METADATA = {"tags", "jupyter", "jp-MarkdownHeadingCollapsed"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
-LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"}
+LANGUAGE = {
+    "file_extension": ".py",
+    "mimetype": "text/x-python",
+    "name": "python",
+    "pygments_lexer": "ipython3",
+}
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
 def lessons(parts: list[str]) -> list[Path]:
     """The notebooks whose path has one of `parts` in it; all of them when there is no part."""
     folder = ROOT / "notebooks"
-    found = sorted(path for path in folder.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
-    return [path for path in found if not parts or any(part in str(path.relative_to(folder)) for part in parts)]
+    found = sorted(
+        path for path in folder.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts
+    )
+    return [
+        path
+        for path in found
+        if not parts or any(part in str(path.relative_to(folder)) for part in parts)
+    ]
 
 
 def execute(path: Path) -> NotebookNode:
-    """The notebook with the outputs of a fresh run: without progress bars, and without counting solutions as solved."""
+    """The notebook with the outputs of a fresh run: without progress bars, and without counting
+    solutions as solved.
+    """
     os.environ.update(LABKIT_QUIET="1", LABKIT_PROGRESS="")
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
@@ -79,7 +93,9 @@ def normalised(notebook: NotebookNode) -> str:
 
 def refresh(path: Path) -> list[str]:
     """Run one notebook and write it; what is wrong with it, in sentences."""
-    subprocess.run([sys.executable, "-m", "ruff", "format", "--quiet", str(path)], cwd=ROOT, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "ruff", "format", "--quiet", str(path)], cwd=ROOT, check=True
+    )
     before, began = path.read_bytes(), monotonic()
     try:
         text = normalised(execute(path))
@@ -92,8 +108,15 @@ def refresh(path: Path) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Run notebooks in place and write them back in normal form.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help="part of a notebook's path, such as 1_1a; none means all")
+    parser = argparse.ArgumentParser(
+        description="Run notebooks in place and write them back in normal form."
+    )
+    parser.add_argument(
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help="part of a notebook's path, such as 1_1a; none means all",
+    )
     parts = parser.parse_args().parts
     chosen = lessons(parts)
     if not chosen:

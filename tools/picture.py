@@ -1,4 +1,6 @@
-"""The picture in the README is the lesson's: `python tools/picture.py` takes it from the notebook's stored output."""
+"""The picture in the README is the lesson's: `python tools/picture.py` takes it from the notebook's
+stored output.
+"""
 
 from __future__ import annotations
 

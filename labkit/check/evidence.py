@@ -1,8 +1,7 @@
 """What a search for a linearization found, and how it is told to the reader.
 
-The text of a broken history names the longest order that any search can build, the state it ends in, each call one of which
-would have to come next, and the reason why none does.
-"""
+The text of a broken history names the longest order that any search can build, the state it ends
+in, each call one of which would have to come next, and the reason why none does."""
 
 from __future__ import annotations
 
@@ -22,9 +21,9 @@ SHOWN_IN_LINE = 3
 class Search:
     """The outcome for one object: the whole history, or its calls on one key.
 
-    `order` is a valid order of the calls when the status is holds, else the longest one found. `stuck` are the calls one of
-    which would have to come next, `left` the others that are not in the order. `states` counts the states searched.
-    """
+    `order` is a valid order of the calls when the status is holds, else the longest one found.
+    `stuck` are the calls one of which would have to come next, `left` the others that are not in
+    the order. `states` counts the states searched."""
 
     status: Status
     key: Hashable
@@ -43,7 +42,9 @@ class Search:
 
 
 def evidence(searches: Sequence[Search], model: Model) -> str:
-    """The outcome of the searches as text: a valid order; or where no order is left, and why; or how far the budget went."""
+    """The outcome of the searches as text: a valid order; or where no order is left, and why; or
+    how far the budget went.
+    """
     if not searches:
         return "there are no calls"
     more = [f"… and {len(searches) - SHOWN} more keys"] if len(searches) > SHOWN else []
@@ -55,14 +56,22 @@ def _evidence(search: Search, model: Model) -> str:
     if search.status == "holds":
         more = f", … and {len(search.order) - SHOWN} more" if len(search.order) > SHOWN else ""
         return f"{where}one valid order: {', '.join(told(call, model) for call in search.order[:SHOWN])}{more}"
-    text = where + "\n".join(_undecided(search) if search.status == "unknown" else _broken(search, model))
+    text = where + "\n".join(
+        _undecided(search) if search.status == "unknown" else _broken(search, model)
+    )
     return text[0].upper() + text[1:]
 
 
 def told(call: Operation, model: Model) -> str:
     """A call as its caller saw it: `a: cas(1, 2) → True`, with `→ ?` when the answer was lost."""
     argument = call.argument
-    inside = ", ".join(map(repr, argument)) if isinstance(argument, tuple) else "" if argument is None else repr(argument)
+    inside = (
+        ", ".join(map(repr, argument))
+        if isinstance(argument, tuple)
+        else ""
+        if argument is None
+        else repr(argument)
+    )
     made = f"{call.process}: {call.name}({inside})"
     if call.outcome == "unknown":
         return f"{made} → ?"
@@ -83,7 +92,9 @@ def _broken(search: Search, model: Model) -> Iterator[str]:
     else:
         yield "no call can come first."
     yield (
-        "Next must come one of these, and none fits:" if len(search.stuck) > 1 else "Next must come this, and it does not fit:"
+        "Next must come one of these, and none fits:"
+        if len(search.stuck) > 1
+        else "Next must come this, and it does not fit:"
     )
     for call in _aligned(search.stuck[:SHOWN], model):
         yield f"  {call}  could not be placed: {model.describe(states[-1])}"

@@ -1,16 +1,17 @@
-"""Is a history linearizable? Can every call be given one instant between its start and its end, such that one object used
-by one caller at a time would have given the same answers?
+"""Is a history linearizable? Can every call be given one instant between its start and its end,
+such that one object used by one caller at a time would have given the same answers?
 
-Shows the search of Wing and Gong ("Testing and verifying concurrent objects", 1993) with Lowe's memory ("Testing for
-linearizability", 2017): depth first over the calls that may come next, and never twice on from the same pair of (set of
-calls placed, state). Keys are checked one by one (Horn and Kroening, "Faster linearizability checking via
-P-compositionality", 2015).
+Shows the search of Wing and Gong ("Testing and verifying concurrent objects", 1993) with Lowe's
+memory ("Testing for linearizability", 2017): depth first over the calls that may come next, and
+never twice on from the same pair of (set of calls placed, state). Keys are checked one by one (Horn
+and Kroening, "Faster linearizability checking via P-compositionality", 2015).
 
-Guarantees: *holds* comes with a valid order, *broken* with the point at which no order is left, and *unknown* when the
-budget ran out first. The problem is NP-complete: some histories of fifty calls are out of reach of every checker.
+Guarantees: *holds* comes with a valid order, *broken* with the point at which no order is left, and
+*unknown* when the budget ran out first. The problem is NP-complete: some histories of fifty calls
+are out of reach of every checker.
 
-**Leaves out:** weaker conditions (sequential, causal consistency), and transactions over several keys.
-"""
+**Leaves out:** weaker conditions (sequential, causal consistency), and transactions over several
+keys."""
 
 from __future__ import annotations
 
@@ -30,17 +31,19 @@ BUDGET = 500_000  # states
 def check(operations: Sequence[Operation], model: Model, *, budget: int = BUDGET) -> Verdict:
     """Whether the history is linearizable for this model.
 
-    A *failed* operation did not happen and is dropped. An *unknown* one may take effect at any time after its call, or
-    never; its result is ignored. `budget` bounds the states searched, at a few microseconds and about 200 bytes each. The
-    verdict's `data` is a tuple of `Search`, one for each key; of a broken history, the one of the key that is broken.
-    Raises ValueError for an operation that makes no sense: unknown to the model, returned before it was called.
-    """
+    A *failed* operation did not happen and is dropped. An *unknown* one may take effect at any time
+    after its call, or never; its result is ignored. `budget` bounds the states searched, at a few
+    microseconds and about 200 bytes each. The verdict's `data` is a tuple of `Search`, one for each
+    key; of a broken history, the one of the key that is broken. Raises ValueError for an operation
+    that makes no sense: unknown to the model, returned before it was called."""
     if budget < 1:
         raise ValueError(f"budget must be at least 1 state, got {budget!r}")
     objects: dict[Hashable, list[Operation]] = defaultdict(list)
     for operation in operations:
         if wrong := _wrong(operation, model):
-            raise ValueError(f"{operation.process}'s {operation.name}, called at {operation.called}: {wrong}")
+            raise ValueError(
+                f"{operation.process}'s {operation.name}, called at {operation.called}: {wrong}"
+            )
         if operation.outcome != "failed":
             objects[model.key(operation)].append(operation)
     claim = f"linearizable as a {model.name}"
@@ -51,14 +54,25 @@ def check(operations: Sequence[Operation], model: Model, *, budget: int = BUDGET
         if searches[-1].status == "broken":
             return Verdict("broken", claim, evidence(searches[-1:], model), (searches[-1],))
     undecided = [search for search in searches if search.status == "unknown"]
-    return Verdict("unknown" if undecided else "holds", claim, evidence(undecided or searches, model), tuple(searches))
+    return Verdict(
+        "unknown" if undecided else "holds",
+        claim,
+        evidence(undecided or searches, model),
+        tuple(searches),
+    )
 
 
 def linearizable(model: Model, *names: str, budget: int = BUDGET) -> Invariant:
-    """The invariant that a run's operations (of these names, or all) are linearizable for this model."""
+    """The invariant that a run's operations (of these names, or all) are linearizable for this
+    model.
+    """
 
     def test(run: Any) -> Verdict:
-        return check([call for call in run.history.operations if not names or call.name in names], model, budget=budget)
+        return check(
+            [call for call in run.history.operations if not names or call.name in names],
+            model,
+            budget=budget,
+        )
 
     return Invariant(f"linearizable as a {model.name}", test)
 
@@ -66,8 +80,12 @@ def linearizable(model: Model, *names: str, budget: int = BUDGET) -> Invariant:
 def _wrong(operation: Operation, model: Model) -> str:
     if operation.name not in model.operations:
         return f"name must be one of {', '.join(model.operations)} for a {model.name}"
-    if operation.outcome == "ok" and (operation.returned is None or operation.returned < operation.called):
-        return f"returned must be a later position when the outcome is ok, got {operation.returned!r}"
+    if operation.outcome == "ok" and (
+        operation.returned is None or operation.returned < operation.called
+    ):
+        return (
+            f"returned must be a later position when the outcome is ok, got {operation.returned!r}"
+        )
     try:
         hash(operation.argument)
     except TypeError:
@@ -75,15 +93,25 @@ def _wrong(operation: Operation, model: Model) -> str:
     return ""
 
 
-Frame = tuple[int, Any, int, int]  # the calls placed and the state before a move, the moves not yet tried there, the move
+Frame = tuple[
+    int, Any, int, int
+]  # the calls placed and the state before a move, the moves not yet tried there, the move
 
 
 def _search(key: Hashable, operations: Sequence[Operation], model: Model, budget: int) -> Search:
     ahead = frontier(operations, model)
-    calls, certain, pure, open_until, step = ahead.calls, ahead.certain, ahead.pure, ahead.open_until, model.step
+    calls, certain, pure, open_until, step = (
+        ahead.calls,
+        ahead.certain,
+        ahead.pure,
+        ahead.open_until,
+        model.step,
+    )
 
     def settle(placed: int, state: Any) -> tuple[int, int]:
-        """Place every read that fits, for good: it changes nothing, so later is never better. Then, what may come next."""
+        """Place every read that fits, for good: it changes nothing, so later is never better. Then,
+        what may come next.
+        """
         while missing := certain & ~placed:
             following = open_until[missing & -missing] & ~placed
             fits, reads = 0, following & pure & certain
@@ -126,12 +154,16 @@ def _search(key: Hashable, operations: Sequence[Operation], model: Model, budget
                 return _found("broken", key, ahead, longest[1], longest[2], len(seen))
             placed, state, untried, _ = path.pop()
         if len(seen) > budget:
-            _, path, placed = max(longest, (length(placed), path, placed), key=lambda order: order[0])
+            _, path, placed = max(
+                longest, (length(placed), path, placed), key=lambda order: order[0]
+            )
             return _found("unknown", key, ahead, path, placed, len(seen))
     return _found("holds", key, ahead, path, placed, len(seen))
 
 
-def _found(status: Status, key: Hashable, ahead: Frontier, path: Sequence[Frame], placed: int, states: int) -> Search:
+def _found(
+    status: Status, key: Hashable, ahead: Frontier, path: Sequence[Frame], placed: int, states: int
+) -> Search:
     settled = [*(frame[0] for frame in path), placed]
     order = ahead.among(settled[0])
     for (before, _, _, bit), after in zip(path, settled[1:], strict=True):
@@ -140,4 +172,6 @@ def _found(status: Status, key: Hashable, ahead: Frontier, path: Sequence[Frame]
             order += ahead.among(reads)
     stuck = ahead.due(placed) if status == "broken" else 0
     left = ahead.every & ~placed & ~stuck
-    return Search(status, key, tuple(order), tuple(ahead.among(stuck)), tuple(ahead.among(left)), states)
+    return Search(
+        status, key, tuple(order), tuple(ahead.among(stuck)), tuple(ahead.among(left)), states
+    )

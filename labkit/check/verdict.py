@@ -12,7 +12,9 @@ Status = Literal["holds", "broken", "unknown"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was claimed, whether it holds, and the evidence: a sentence, or lines of text. Only `holds` is true."""
+    """What was claimed, whether it holds, and the evidence: a sentence, or lines of text. Only
+    `holds` is true.
+    """
 
     status: Status
     claim: str
@@ -33,9 +35,8 @@ class Verdict:
 class Invariant:
     """A claim that must hold on every run: a sum, a bound, an order.
 
-    `test` takes a `labkit.world.Run` (or whatever `check` is given) and returns True or False, a sentence that says what is
-    wrong, None when nothing is, or a `Verdict`.
-    """
+    `test` takes a `labkit.world.Run` (or whatever `check` is given) and returns True or False, a
+    sentence that says what is wrong, None when nothing is, or a `Verdict`."""
 
     claim: str
     test: Callable[[Any], bool | str | Verdict | None] = field(repr=False)

@@ -1,4 +1,6 @@
-"""What a lesson is made of besides its text: figures, exercises and their judges, self-tests, and a few helpers for cells."""
+"""What a lesson is made of besides its text: figures, exercises and their judges, self-tests, and a
+few helpers for cells.
+"""
 
 from labkit.course.exercises import Result, check, hint
 from labkit.course.expect import expect_error

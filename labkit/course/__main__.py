@@ -13,7 +13,9 @@ from labkit.course.lessons import lessons, map_of
 
 def main(arguments: Sequence[str]) -> int:
     """Do what the command line asks; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m labkit.course", description="The course, from the command line.")
+    parser = argparse.ArgumentParser(
+        prog="python -m labkit.course", description="The course, from the command line."
+    )
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
     commands.add_parser(
         "progress",
@@ -24,7 +26,9 @@ def main(arguments: Sequence[str]) -> int:
     if parser.parse_args(arguments).command is None:
         parser.print_help()
         return 0
-    print(map_of(lessons(progress.root() / "notebooks"), judges(), progress.load(progress.location())))
+    print(
+        map_of(lessons(progress.root() / "notebooks"), judges(), progress.load(progress.location()))
+    )
     return 0
 
 

@@ -1,10 +1,10 @@
 """Exercises that answer with evidence.
 
-`check(id, answer)` gives the reader's answer to the exercise's judge, which runs it under many schedules and faults. What
-comes back says how much was searched, or shows the shortest run that breaks the answer and repeats it. A stub is told that
-it has not been attempted; an exception is shown as the reader's, with the reader's line. `check` itself never raises
-because of an answer, and never runs for ever.
-"""
+`check(id, answer)` gives the reader's answer to the exercise's judge, which runs it under many
+schedules and faults. What comes back says how much was searched, or shows the shortest run that
+breaks the answer and repeats it. A stub is told that it has not been attempted; an exception is
+shown as the reader's, with the reader's line. `check` itself never raises because of an answer, and
+never runs for ever."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ PATIENCE = 20.0  # real seconds that plain code may take at the judge's own budg
 
 @dataclass(frozen=True, repr=False)
 class Result:
-    """What `check` found. A notebook shows its text and, when a run broke the answer, that run as a diagram."""
+    """What `check` found. A notebook shows its text and, when a run broke the answer, that run as a
+    diagram.
+    """
 
     exercise: str
     status: Status
@@ -58,15 +60,23 @@ class Result:
         return self._again()
 
     def figure(self) -> Figure | None:
-        """The failing run as a space-time diagram; None when there is no run, or nothing happened on its nodes."""
+        """The failing run as a space-time diagram; None when there is no run, or nothing happened
+        on its nodes.
+        """
         if self.run is None or self.verdict is None or not _nodes(self.run):
             return None
-        faults = f"with {', '.join(map(repr, self.run.faults))}" if self.run.faults else "without any fault"
+        faults = (
+            f"with {', '.join(map(repr, self.run.faults))}"
+            if self.run.faults
+            else "without any fault"
+        )
         broke = without_addresses(self.verdict.evidence or f"broken: {self.verdict.claim}")
         title = f"{self.exercise}: {broke}"
         who = ", ".join(_nodes(self.run))
         alt = f"Space-time diagram of the smallest failing run, {faults}, between {who}. What broke: {broke}."
-        return spacetime(self.run, title=title, alt=alt, subtitle=f"the smallest failing run, {faults}")
+        return spacetime(
+            self.run, title=title, alt=alt, subtitle=f"the smallest failing run, {faults}"
+        )
 
     def __repr__(self) -> str:
         return self.text
@@ -81,14 +91,16 @@ class Result:
 def check(id: str, answer: Any, *, budget: int | None = None) -> Result:
     """Judge `answer`, the reader's class or function, as exercise `id`.
 
-    `budget` is how many schedules to try (each exercise has its own usual number). What the answer prints meanwhile is
-    held back. Raises `ExerciseError` for an exercise that does not exist or a budget below 1.
-    """
+    `budget` is how many schedules to try (each exercise has its own usual number). What the answer
+    prints meanwhile is held back. Raises `ExerciseError` for an exercise that does not exist or a
+    budget below 1."""
     found = find(id)
     limit = found.budget if budget is None else budget
     if limit < 1:
         raise ExerciseError(f"budget must be at least 1 schedule, got {budget!r}")
-    result = _not_attempted(id, unwritten(answer)) if _is_open(answer) else _judged(found, answer, limit)
+    result = (
+        _not_attempted(id, unwritten(answer)) if _is_open(answer) else _judged(found, answer, limit)
+    )
     if result.status != "not attempted":
         trouble = progress.record(id, passed=result.passed)
         if trouble:
@@ -118,7 +130,9 @@ def _judged(judge: Judge, answer: Any, budget: int) -> Result:
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):
-            found = patiently(lambda: judge.function(answer, budget), PATIENCE * max(1.0, budget / judge.budget))
+            found = patiently(
+                lambda: judge.function(answer, budget), PATIENCE * max(1.0, budget / judge.budget)
+            )
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a reader's code raises is an answer, SystemExit too
@@ -127,7 +141,9 @@ def _judged(judge: Judge, answer: Any, budget: int) -> Result:
         result = _found(judge.id, found, answer)
     if not printed.getvalue():
         return result
-    held_back = f"What it printed meanwhile was held back{'; replay() shows it' if result.run else ''}."
+    held_back = (
+        f"What it printed meanwhile was held back{'; replay() shows it' if result.run else ''}."
+    )
     return replace(result, text=_lines(result.text, held_back))
 
 
@@ -136,35 +152,53 @@ def _found(id: str, found: Verdict | Finding, answer: Any) -> Result:
     if run is not None and run.error is not None:
         return _raised(id, run.error, answer, found)
     if verdict.status == "holds":
-        return Result(id, "passed", _lines(f"{id} passed: {verdict.claim}.", _searched(found)), verdict)
+        return Result(
+            id, "passed", _lines(f"{id} passed: {verdict.claim}.", _searched(found)), verdict
+        )
     if verdict.status == "unknown":
-        text = _lines(f"{id} is not decided: {verdict.claim}.", verdict.evidence, "A larger budget= may decide it.")
+        text = _lines(
+            f"{id} is not decided: {verdict.claim}.",
+            verdict.evidence,
+            "A larger budget= may decide it.",
+        )
         return Result(id, "undecided", text, verdict)
     broke = f"What broke: {verdict.evidence}." if verdict.evidence else ""
     text = _lines(f"{id} failed: {verdict.claim}.", broke, *_evidence(found))
     return Result(id, "failed", text, verdict, run, _again(found))
 
 
-def _raised(id: str, raised: BaseException, answer: Any, found: Verdict | Finding | None = None) -> Result:
+def _raised(
+    id: str, raised: BaseException, answer: Any, found: Verdict | Finding | None = None
+) -> Result:
     error = root(raised)
     line = where(error, answer)
     if isinstance(error, NotImplementedError) and line:
         return Result(id, "not attempted", f"{id}: not attempted yet. Still to write: {line}")
     if isinstance(error, Endless):
-        text = _lines(f"{id} stopped: your code did not come back. An endless loop?", line and f"    {line}")
+        text = _lines(
+            f"{id} stopped: your code did not come back. An endless loop?", line and f"    {line}"
+        )
     elif isinstance(error, SimulationError):
-        text = _lines(f"{id} stopped: the run with your code cannot go on.", describe(error), line and f"    {line}")
+        text = _lines(
+            f"{id} stopped: the run with your code cannot go on.",
+            describe(error),
+            line and f"    {line}",
+        )
     elif line:
         text = _lines(f"{id} stopped: your code raised {describe(error)}", f"    {line}")
     else:
         used = where_used(error)
         text = _lines(
-            f"{id} stopped: your answer could not be used as the exercise asks.", describe(error), used and f"    {used}"
+            f"{id} stopped: your answer could not be used as the exercise asks.",
+            describe(error),
+            used and f"    {used}",
         )
     text = _lines(text, *explained(error))
     if found is None or isinstance(found, Verdict):
         return Result(id, "error", text)
-    return Result(id, "error", _lines(text, *_evidence(found)), found.verdict, found.run, _again(found))
+    return Result(
+        id, "error", _lines(text, *_evidence(found)), found.verdict, found.run, _again(found)
+    )
 
 
 def _searched(found: Verdict | Finding) -> str:

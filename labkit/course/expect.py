@@ -1,4 +1,6 @@
-"""Show an error that a lesson expects. A cell tag that allows an exception would stay green without one; this does not."""
+"""Show an error that a lesson expects. A cell tag that allows an exception would stay green without
+one; this does not.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,11 @@ class Caught:
     error: BaseException | None = None
 
     def __repr__(self) -> str:
-        return "<nothing caught yet>" if self.error is None else f"<caught {type(self.error).__name__}>"
+        return (
+            "<nothing caught yet>"
+            if self.error is None
+            else f"<caught {type(self.error).__name__}>"
+        )
 
 
 @contextmanager
@@ -25,7 +31,9 @@ def expect_error(*types: type[BaseException]) -> Iterator[Caught]:
 
     Raises AssertionError when none comes, or another one.
     """
-    if not types or not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in types):
+    if not types or not all(
+        isinstance(kind, type) and issubclass(kind, BaseException) for kind in types
+    ):
         raise TypeError(f"expect_error needs one or more types of exception, got {types!r}")
     wanted = " or ".join(kind.__name__ for kind in types)
     caught = Caught()

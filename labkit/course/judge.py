@@ -1,10 +1,10 @@
 """Judges: one function an exercise, registered by the exercise's id.
 
-A judge takes the reader's answer and a budget (how many schedules to try) and returns what it found: a `Verdict`, or
-anything shaped like `Finding`, such as what `labkit.sim.falsify` returns. It lets the reader's exceptions pass;
-`labkit.course.exercises` shows them. The judges of a lesson live in a module of `labkit.course.judges`, and are loaded when
-the first exercise is checked.
-"""
+A judge takes the reader's answer and a budget (how many schedules to try) and returns what it
+found: a `Verdict`, or anything shaped like `Finding`, such as what `labkit.sim.falsify` returns. It
+lets the reader's exceptions pass; `labkit.course.exercises` shows them. The judges of lesson 1.2a
+live in the folder `labkit/lessons/l1_2a`, which is loaded when an exercise of that lesson is
+checked."""
 
 from __future__ import annotations
 
@@ -20,11 +20,15 @@ from labkit.world import Run
 
 
 class ExerciseError(ValueError):
-    """An exercise that does not exist, or was described wrongly: names what was given and what is allowed."""
+    """An exercise that does not exist, or was described wrongly: names what was given and what is
+    allowed.
+    """
 
 
 class Finding(Protocol):
-    """What a search found: `run` is the smallest failing run; `runs` schedules and `plans` fault plans were tried."""
+    """What a search found: `run` is the smallest failing run; `runs` schedules and `plans` fault
+    plans were tried.
+    """
 
     @property
     def verdict(self) -> Verdict: ...
@@ -58,11 +62,14 @@ class Judge:
         return self.id.rpartition("-")[0]
 
 
+LESSONS = "labkit.lessons"
 _JUDGES: dict[str, Judge] = {}
 
 
 def judge(id: str, *, title: str, hints: tuple[str, str], budget: int = 200) -> Callable[[F], F]:
-    """Register the decorated function as the judge of exercise `id` ("1.1a-2"), with the budget that `check` gives it."""
+    """Register the decorated function as the judge of exercise `id` ("1.1a-2"), with the budget
+    that `check` gives it.
+    """
     if not re.fullmatch(r"\d+(\.\d+[a-z]?)?-\d+", id):
         raise ExerciseError(f"id must look like '1.1a-2', got {id!r}")
     if not title.strip():
@@ -83,19 +90,36 @@ def judge(id: str, *, title: str, hints: tuple[str, str], budget: int = 200) -> 
 
 
 def judges() -> dict[str, Judge]:
-    """Every registered judge by id, in order of id, after loading every lesson's."""
-    package = importlib.import_module("labkit.course.judges")
-    for module in sorted(info.name for info in pkgutil.iter_modules(package.__path__)):
-        importlib.import_module(f"labkit.course.judges.{module}")
+    """Every registered judge by id, in order of id, after loading every lesson's folder."""
+    lessons = importlib.import_module(LESSONS)
+    for folder in sorted(
+        info.name for info in pkgutil.iter_modules(lessons.__path__) if info.ispkg
+    ):
+        _load(folder)
     return dict(sorted(_JUDGES.items(), key=lambda item: _order(item[0])))
 
 
 def find(id: str) -> Judge:
-    """The judge of this exercise."""
-    known = judges()
-    if id not in known:
-        raise ExerciseError(f"there is no exercise {id!r}; there are {', '.join(known) or 'none yet'}")
-    return known[id]
+    """The judge of this exercise. Of the lessons, only the folder of this one is loaded."""
+    lesson = id.rpartition("-")[0]
+    _load("l" + lesson.replace(".", "_"))
+    if id not in _JUDGES:
+        raise ExerciseError(
+            f"there is no exercise {id!r}; there are {', '.join(judges()) or 'none yet'}"
+        )
+    return _JUDGES[id]
+
+
+def _load(folder: str) -> None:
+    """Import every module of a lesson's folder, so that its judges register themselves; nothing if
+    there is no such folder.
+    """
+    lessons = importlib.import_module(LESSONS)
+    if folder not in {info.name for info in pkgutil.iter_modules(lessons.__path__) if info.ispkg}:
+        return
+    package = importlib.import_module(f"{LESSONS}.{folder}")
+    for module in sorted(info.name for info in pkgutil.iter_modules(package.__path__)):
+        importlib.import_module(f"{LESSONS}.{folder}.{module}")
 
 
 def _home(function: Callable[..., Any]) -> tuple[str, str]:

@@ -1,4 +1,6 @@
-"""The map of the course: its lessons as their notebooks name themselves, their exercises, and what the reader has passed."""
+"""The map of the course: its lessons as their notebooks name themselves, their exercises, and what
+the reader has passed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from labkit.course.progress import Progress
 
 @dataclass(frozen=True)
 class Lesson:
-    """A notebook: its number ("1.1a", "00"), its title, and the minutes it takes (None when it does not say)."""
+    """A notebook: its number ("1.1a", "00"), its title, and the minutes it takes (None when it does
+    not say).
+    """
 
     number: str
     title: str
@@ -53,7 +57,9 @@ def map_of(found: list[Lesson], judges: Mapping[str, Judge], progress: Progress)
         lines.append(f"{lesson.number:<6}{title:<58}{minutes:>7}  {score}".rstrip())
         lines += [f"      {_mark(progress, judge.id)} {judge.id}  {judge.title}" for judge in mine]
     total = sum(_passed(progress, id) for id in judges)
-    lines.append(f"{total} of {len(judges)} exercises passed." if judges else "There are no exercises yet.")
+    lines.append(
+        f"{total} of {len(judges)} exercises passed." if judges else "There are no exercises yet."
+    )
     return "\n".join(lines)
 
 

@@ -1,9 +1,9 @@
 """Run a judge without ever waiting for ever, whatever the reader's code does.
 
-A simulated world ends its own endless runs (steps, virtual seconds, a step that never awaits). This watches what runs
-outside of one: a judge that has been in plain code for longer than its patience is stopped where it is.
-Leaves out: code that catches `BaseException` in its endless loop; the Stop button of the notebook remains.
-"""
+A simulated world ends its own endless runs (steps, virtual seconds, a step that never awaits). This
+watches what runs outside of one: a judge that has been in plain code for longer than its patience
+is stopped where it is. Leaves out: code that catches `BaseException` in its endless loop; the Stop
+button of the notebook remains."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class Endless(BaseException):
 
 
 def patiently(work: Callable[[], T], seconds: float) -> T:
-    """Call `work()`; raise `Endless` in it, at the line where it is, after `seconds` real seconds outside a simulated world."""
+    """Call `work()`; raise `Endless` in it, at the line where it is, after `seconds` real seconds
+    outside a simulated world.
+    """
     thread = 0
     since = time.monotonic()
 
@@ -43,7 +45,9 @@ def patiently(work: Callable[[], T], seconds: float) -> T:
         elif time.monotonic() - since > seconds:
             _raise_in(thread, Endless)
 
-    return run_in_thread(begin, on_interrupt=lambda: _raise_in(thread, KeyboardInterrupt), watch=watch)
+    return run_in_thread(
+        begin, on_interrupt=lambda: _raise_in(thread, KeyboardInterrupt), watch=watch
+    )
 
 
 def _simulating(thread: int) -> bool:

@@ -1,10 +1,11 @@
-"""What this reader has passed, in a file that git ignores: `.labkit/progress.json` beside the notebooks.
+"""What this reader has passed, in a file that git ignores: `.labkit/progress.json` beside the
+notebooks.
 
-`LABKIT_PROGRESS` names another file, or none at all when it is empty. Without it nothing is written under pytest or in CI,
-and no output depends on the file but that of `python -m labkit.course progress`.
-Guarantees: the file is replaced whole or not at all; one that cannot be read is said so and set aside, never a crash.
-Leaves out: two kernels that finish an exercise in the same millisecond; the later one wins.
-"""
+`LABKIT_PROGRESS` names another file, or none at all when it is empty. Without it nothing is written
+under pytest or in CI, and no output depends on the file but that of `python -m labkit.course
+progress`. Guarantees: the file is replaced whole or not at all; one that cannot be read is said so
+and set aside, never a crash. Leaves out: two kernels that finish an exercise in the same
+millisecond; the later one wins."""
 
 from __future__ import annotations
 
@@ -35,7 +36,9 @@ class Progress:
 
 
 def root() -> Path:
-    """The folder that holds `notebooks`: the checkout labkit is installed from, else the current folder."""
+    """The folder that holds `notebooks`: the checkout labkit is installed from, else the current
+    folder.
+    """
     checkout = Path(labkit.__file__).resolve().parents[1]
     return checkout if (checkout / "notebooks").is_dir() else Path.cwd()
 
@@ -49,7 +52,9 @@ def location(environ: Mapping[str, str] = os.environ) -> Path | None:
 
 
 def writes(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether a check is to be kept here: not under pytest (nbval), not in CI, unless a file is named."""
+    """Whether a check is to be kept here: not under pytest (nbval), not in CI, unless a file is
+    named.
+    """
     if "LABKIT_PROGRESS" in environ:
         return bool(environ["LABKIT_PROGRESS"])
     return not any(environ.get(name) for name in ("CI", "PYTEST_VERSION", "PYTEST_CURRENT_TEST"))
@@ -65,13 +70,20 @@ def load(path: Path | None) -> Progress:
         return Progress(trouble=f"progress.json cannot be read ({type(error).__name__})")
     try:
         found = json.loads(text)["exercises"] if text is not None else {}
-        return Progress({str(id): Entry(bool(entry["passed"]), int(entry["tries"])) for id, entry in found.items()})
+        return Progress(
+            {
+                str(id): Entry(bool(entry["passed"]), int(entry["tries"]))
+                for id, entry in found.items()
+            }
+        )
     except (ValueError, KeyError, TypeError, AttributeError):
         return Progress(trouble="progress.json is not what labkit writes")
 
 
 def record(id: str, *, passed: bool, environ: Mapping[str, str] = os.environ) -> str:
-    """Keep the outcome of a check. Returns a sentence when something is wrong with the file, else nothing."""
+    """Keep the outcome of a check. Returns a sentence when something is wrong with the file, else
+    nothing.
+    """
     path = location(environ)
     if path is None or not writes(environ):
         return ""
@@ -91,8 +103,15 @@ def record(id: str, *, passed: bool, environ: Mapping[str, str] = os.environ) ->
 
 def _write(path: Path, entries: Mapping[str, Entry]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    body = {"exercises": {id: {"passed": entry.passed, "tries": entry.tries} for id, entry in sorted(entries.items())}}
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".new", delete=False) as new:
+    body = {
+        "exercises": {
+            id: {"passed": entry.passed, "tries": entry.tries}
+            for id, entry in sorted(entries.items())
+        }
+    }
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", dir=path.parent, suffix=".new", delete=False
+    ) as new:
         json.dump(body, new, indent=1)
     try:
         os.replace(new.name, path)

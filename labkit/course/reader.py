@@ -1,7 +1,7 @@
 """The reader's own code: is it still a stub, and where in it did an exception come from?
 
-Paths and addresses never appear: a cell's code is named by its function, its line in the cell and the text of that line.
-"""
+Paths and addresses never appear: a cell's code is named by its function, its line in the cell and
+the text of that line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,16 @@ import labkit
 from labkit.course.shown import without_addresses
 from labkit.sim import SimulationError
 
-_SETTING_UP = {"CACHE", "COPY_FREE_VARS", "MAKE_CELL", "NOP", "POP_TOP", "PUSH_NULL", "RESUME", "RETURN_GENERATOR"}
+_SETTING_UP = {
+    "CACHE",
+    "COPY_FREE_VARS",
+    "MAKE_CELL",
+    "NOP",
+    "POP_TOP",
+    "PUSH_NULL",
+    "RESUME",
+    "RETURN_GENERATOR",
+}
 
 
 def unwritten(answer: Any) -> list[str]:
@@ -43,7 +52,11 @@ def _functions(answer: Any) -> Iterator[tuple[str, CodeType]]:
             continue
         for name, member in vars(owner).items():
             member = getattr(member, "fget", None) or getattr(member, "__func__", member)
-            if name not in seen and inspect.isroutine(member) and hasattr(inspect.unwrap(member), "__code__"):
+            if (
+                name not in seen
+                and inspect.isroutine(member)
+                and hasattr(inspect.unwrap(member), "__code__")
+            ):
                 yield name, inspect.unwrap(member).__code__
             seen.add(name)
 
@@ -73,31 +86,36 @@ def describe(error: BaseException) -> str:
 
 
 def where(error: BaseException, answer: Any) -> str | None:
-    """The innermost line of the reader's code that the exception passed through; None when it never did."""
+    """The innermost line of the reader's code that the exception passed through; None when it never
+    did.
+    """
     theirs = {code.co_filename for _, code in _functions(answer)}
     frames = list(_frames(error.__traceback__))
-    for frame, line in [pair for pair in reversed(frames) if pair[0].f_code.co_filename in theirs] or [
-        pair for pair in reversed(frames) if not _is_library(pair[0].f_code.co_filename)
-    ]:
+    for frame, line in [
+        pair for pair in reversed(frames) if pair[0].f_code.co_filename in theirs
+    ] or [pair for pair in reversed(frames) if not _is_library(pair[0].f_code.co_filename)]:
         text = linecache.getline(frame.f_code.co_filename, line).strip()
         return f"line {line}, in {_name(frame.f_code)}" + (f":  {text}" if text else "")
     return None
 
 
 def where_used(error: BaseException) -> str | None:
-    """The innermost line of a judge that the exception passed through, as the exercise's own use of the answer.
+    """The innermost line of a judge that the exception passed through, as the exercise's own use of
+    the answer.
 
     None when the judge itself raised: its message says it all.
     """
     for frame, line in reversed(list(_frames(error.__traceback__))):
-        if frame.f_globals.get("__name__", "").startswith("labkit.course.judges."):
+        if frame.f_globals.get("__name__", "").startswith("labkit.lessons."):
             text = linecache.getline(frame.f_code.co_filename, line).strip()
             return None if text.startswith("raise ") else f"the exercise does:  {text}"
     return None
 
 
 def explained(error: BaseException) -> list[str]:
-    """What the message of an exception does not say: a judge's notes on it, and what a foreign event loop means here."""
+    """What the message of an exception does not say: a judge's notes on it, and what a foreign
+    event loop means here.
+    """
     notes = [*getattr(error, "__notes__", ())]
     if isinstance(error, RuntimeError) and re.search(r"different (event )?loop", str(error)):
         notes.append("The clients are separate machines: they share no Python object.")
@@ -116,5 +134,8 @@ def _name(code: CodeType) -> str:
 
 def _is_library(filename: str) -> bool:
     paths = sysconfig.get_paths()
-    homes = [Path(labkit.__file__).parent, *(Path(paths[name]) for name in ("stdlib", "purelib", "platlib"))]
+    homes = [
+        Path(labkit.__file__).parent,
+        *(Path(paths[name]) for name in ("stdlib", "purelib", "platlib")),
+    ]
     return filename.startswith("<") or any(Path(filename).is_relative_to(home) for home in homes)

@@ -1,4 +1,6 @@
-"""Run a sketch under a fault and tell where it broke: the verdict, then the last events up to the step that broke it."""
+"""Run a sketch under a fault and tell where it broke: the verdict, then the last events up to the
+step that broke it.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,11 @@ def retell(
     args: Mapping[str, Any] | None = None,
     last: int = 8,
 ) -> Run:
-    """Run `scenario` in the simulated world and print the verdict on `invariant`, with the `last` events when it is broken.
+    """Run `scenario` in the simulated world and print the verdict on `invariant`, with the `last`
+    events when it is broken.
 
-    The breaking step is the event from which on every longer prefix of the history breaks the invariant. Returns the run;
-    raises what the scenario raises.
-    """
+    The breaking step is the event from which on every longer prefix of the history breaks the
+    invariant. Returns the run; raises what the scenario raises."""
     if last < 1:
         raise ValueError(f"last must be at least 1 event, got {last!r}")
     made = run(scenario, seed=seed, faults=faults, args=args)
@@ -34,14 +36,18 @@ def retell(
         step = breaking_step(made, invariant)
         events = made.history.events
         end = len(events) if step is None else events.index(step) + 1
-        print("The last events:" if step is None else "The last events, up to the one that breaks it:")
+        print(
+            "The last events:" if step is None else "The last events, up to the one that breaks it:"
+        )
         for event in events[max(end - last, 0) : end]:
             print(f"{'→' if event is step else ' '} {event}")
     return made
 
 
 def breaking_step(made: Run, invariant: Invariant) -> Event | None:
-    """The event at which the invariant broke for good; None when it speaks of something else than the history."""
+    """The event at which the invariant broke for good; None when it speaks of something else than
+    the history.
+    """
     events, found = made.history.events, None
     for i in range(len(events), -1, -1):
         until = events[i - 1].seq if i else 0
@@ -59,7 +65,9 @@ def _broken(made: Run, invariant: Invariant) -> bool:
 
 
 def prefix(history: History, until: int) -> History:
-    """The entries of a history up to position `until`; an operation that returns later has no answer yet."""
+    """The entries of a history up to position `until`; an operation that returns later has no
+    answer yet.
+    """
     part = History()
     part.events = [event for event in history.events if event.seq <= until]
     part.messages = [message for message in history.messages if message.seq <= until]
@@ -68,5 +76,7 @@ def prefix(history: History, until: int) -> History:
         if operation.returned is not None and operation.returned <= until:
             part.operations.append(operation)
         elif operation.called <= until:
-            part.operations.append(replace(operation, returned=None, result=None, outcome="unknown"))
+            part.operations.append(
+                replace(operation, returned=None, result=None, outcome="unknown")
+            )
     return part

@@ -1,4 +1,6 @@
-"""Show the source of a class or function of labkit in a notebook, coloured by the notebook's own theme, without a path."""
+"""Show the source of a class or function of labkit in a notebook, coloured by the notebook's own
+theme, without a path.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +29,19 @@ class Source:
 
 
 def source(thing: Any, *, docstrings: bool = True) -> Source:
-    """The source of a class, function, method or module; without its docstrings when `docstrings` is False.
+    """The source of a class, function, method or module; without its docstrings when `docstrings`
+    is False.
 
     Raises TypeError for anything that has no Python source.
     """
     try:
-        code = textwrap.dedent(inspect.getsource(inspect.unwrap(thing) if callable(thing) else thing)).rstrip()
+        code = textwrap.dedent(
+            inspect.getsource(inspect.unwrap(thing) if callable(thing) else thing)
+        ).rstrip()
     except (TypeError, OSError):
-        raise TypeError(f"source needs a class, function or module written in Python, got {type(thing).__name__}") from None
+        raise TypeError(
+            f"source needs a class, function or module written in Python, got {type(thing).__name__}"
+        ) from None
     name = getattr(thing, "__name__", type(thing).__name__)
     if not inspect.ismodule(thing):
         name = f"{thing.__module__}.{thing.__qualname__}".rpartition("<locals>.")[2]
@@ -45,7 +52,11 @@ def _without_docstrings(code: str) -> str:
     lines = code.splitlines()
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     for node in ast.walk(ast.parse(code)):
-        if isinstance(node, documented) and ast.get_docstring(node) is not None and len(node.body) > 1:
+        if (
+            isinstance(node, documented)
+            and ast.get_docstring(node) is not None
+            and len(node.body) > 1
+        ):
             first, following = node.body[0], node.body[1]
             begin, end = first.lineno - 1, first.end_lineno or first.lineno
             while end < following.lineno - 1 and not lines[end].strip():

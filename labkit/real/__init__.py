@@ -1,4 +1,6 @@
-"""The bench's other half: the same scenario on a real Valkey and a real PostgreSQL, started from wheels or named by URL."""
+"""The bench's other half: the same scenario on a real Valkey and a real PostgreSQL, started from
+wheels or named by URL.
+"""
 
 from labkit.real.errors import ScenarioTimeout, ServerUnavailable, TaskFailed, TasksLeftRunning
 from labkit.real.running import run, run_if_available

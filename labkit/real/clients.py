@@ -1,8 +1,9 @@
 """The clients a real world hands out, which know on whose behalf each connection is in use.
 
-A connection of a node that dies is closed, as the kernel closes those of a dead process: PostgreSQL then rolls its
-transaction back. What a node is about to send when it is paused or dies stays with it (`checkpoint`). Clients do not retry:
-redis-py's default of several silent retries would execute a command again whose answer was late.
+A connection of a node that dies is closed, as the kernel closes those of a dead process: PostgreSQL
+then rolls its transaction back. What a node is about to send when it is paused or dies stays with
+it (`checkpoint`). Clients do not retry: redis-py's default of several silent retries would execute
+a command again whose answer was late.
 
 Left out: the connections of `blocking_redis`, which stop the whole loop and so belong to no node.
 """
@@ -23,7 +24,9 @@ from sqlalchemy.util import await_only
 from labkit.real.lives import LIFE, Life, checkpoint
 
 _GRACE = 0.5
-"""A statement's time-out is PostgreSQL's own, which rolls back and says so; the client gives up this much later, in seconds."""
+"""A statement's time-out is PostgreSQL's own, which rolls back and says so; the client gives up
+this much later, in seconds.
+"""
 
 
 class OwnedPool(ConnectionPool):
@@ -54,7 +57,9 @@ class OwnedPool(ConnectionPool):
 
 def redis_client(url: str, timeout: float) -> Redis:
     """A client that gives a call up after `timeout` seconds and does not retry."""
-    pool = OwnedPool.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0))
+    pool = OwnedPool.from_url(
+        url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
+    )
     return Redis.from_pool(pool)
 
 
@@ -70,7 +75,11 @@ class OwnedEngine:
             pool_size=20,
             max_overflow=20,
             pool_timeout=timeout,
-            connect_args={"timeout": timeout, "command_timeout": timeout + _GRACE, "server_settings": settings},
+            connect_args={
+                "timeout": timeout,
+                "command_timeout": timeout + _GRACE,
+                "server_settings": settings,
+            },
         )
         self._users: dict[Any, Life] = {}
         engine = self.engine.sync_engine

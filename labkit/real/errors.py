@@ -1,17 +1,22 @@
-"""What can be wrong with a server, and with a run. `TasksLeftRunning` and `TaskFailed` mean what they mean in `labkit.sim`."""
+"""What can be wrong with a server, and with a run. `TasksLeftRunning` and `TaskFailed` mean what
+they mean in `labkit.sim`.
+"""
 
 from __future__ import annotations
 
 
 class ServerUnavailable(RuntimeError):
-    """The server cannot be had here: no wheel for this platform, it did not start, or the one named by URL may not be used.
+    """The server cannot be had here: no wheel for this platform, it did not start, or the one named
+    by URL may not be used.
 
     Its text is one line, fit to be shown to a reader as it is.
     """
 
 
 class ScenarioTimeout(RuntimeError):
-    """The scenario did not end in the time it was given. The text names the tasks that were still waiting."""
+    """The scenario did not end in the time it was given. The text names the tasks that were still
+    waiting.
+    """
 
 
 class TasksLeftRunning(RuntimeError):

@@ -1,12 +1,13 @@
-"""Servers of the reader's own, named by `REDIS_URL` and `DATABASE_URL`. A run leaves them as it found them.
+"""Servers of the reader's own, named by `REDIS_URL` and `DATABASE_URL`. A run leaves them as it
+found them.
 
 * PostgreSQL: a run works in a schema `labkit_…` of its own, which it drops at the end.
-* Redis has no such thing, and clients do not prefix keys. So a run takes the database number that the URL names, if that is
-  *empty*, marks it with the key `labkit:run` so that a second run at the same time is refused, and empties that number, and no
-  other, at the end.
+* Redis has no such thing, and clients do not prefix keys. So a run takes the database number that
+  the URL names, if that is *empty*, marks it with the key `labkit:run` so that a second run at the
+  same time is refused, and empties that number, and no other, at the end.
 
-These servers are neither paused nor killed. Left out: databases other than PostgreSQL, and Redis Cluster.
-"""
+These servers are neither paused nor killed. Left out: databases other than PostgreSQL, and Redis
+Cluster."""
 
 from __future__ import annotations
 
@@ -43,7 +44,9 @@ class GivenRedis:
             try:
                 self._ours = client.eval(_CLAIM, 1, "labkit:run", secrets.token_hex(8)) == 1
             except redis.RedisError as error:
-                raise ServerUnavailable(f"REDIS_URL: no use of the server at {_place(self.url)}: {error}") from error
+                raise ServerUnavailable(
+                    f"REDIS_URL: no use of the server at {_place(self.url)}: {error}"
+                ) from error
             number = client.get_connection_kwargs().get("db") or 0
         if not self._ours:
             raise ServerUnavailable(
@@ -58,7 +61,9 @@ class GivenRedis:
                 client.flushdb()
 
     def _client(self) -> redis.Redis:
-        return redis.Redis.from_url(self.url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE)
+        return redis.Redis.from_url(
+            self.url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE
+        )
 
 
 class GivenPostgres:
@@ -70,10 +75,16 @@ class GivenPostgres:
         try:
             parsed = make_url(url)
         except ArgumentError:
-            raise ServerUnavailable("DATABASE_URL must be like postgresql://user:password@host:5432/database") from None
+            raise ServerUnavailable(
+                "DATABASE_URL must be like postgresql://user:password@host:5432/database"
+            ) from None
         if parsed.get_backend_name() not in ("postgresql", "postgres"):
-            raise ServerUnavailable(f"DATABASE_URL must begin with postgresql://, not with {parsed.get_backend_name()}://")
-        self._asyncpg_url = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
+            raise ServerUnavailable(
+                f"DATABASE_URL must begin with postgresql://, not with {parsed.get_backend_name()}://"
+            )
+        self._asyncpg_url = parsed.set(drivername="postgresql").render_as_string(
+            hide_password=False
+        )
         self.url = parsed.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
         self.schema = f"labkit_{secrets.token_hex(6)}"
         self._made = False
@@ -84,7 +95,9 @@ class GivenPostgres:
             self._execute(f"CREATE SCHEMA {self.schema}")
             self._made = True
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise ServerUnavailable(f"DATABASE_URL: no use of the server at {_place(self.url)}: {error}") from error
+            raise ServerUnavailable(
+                f"DATABASE_URL: no use of the server at {_place(self.url)}: {error}"
+            ) from error
 
     def stop(self) -> None:
         """Drop the schema and what is in it, if it was made."""
@@ -93,7 +106,9 @@ class GivenPostgres:
 
     def _execute(self, statement: str) -> None:
         async def execute() -> None:
-            connection = await asyncpg.connect(self._asyncpg_url, timeout=_PATIENCE, command_timeout=_PATIENCE)
+            connection = await asyncpg.connect(
+                self._asyncpg_url, timeout=_PATIENCE, command_timeout=_PATIENCE
+            )
             try:
                 await connection.execute(statement)
             finally:

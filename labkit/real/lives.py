@@ -1,7 +1,8 @@
 """On which node code runs: the context variable `LIFE`, which the tasks it starts inherit.
 
-A node has one `Life` from each start to the crash that ends it. A coroutine that is thrown away is closed, and closing it
-runs its finally blocks, which a crash would not have: the tasks of the dead are therefore kept for the life of the process.
+A node has one `Life` from each start to the crash that ends it. A coroutine that is thrown away is
+closed, and closing it runs its finally blocks, which a crash would not have: the tasks of the dead
+are therefore kept for the life of the process.
 
 Left out: how a pause and a crash are enforced. `tasks` does that, step by step.
 """
@@ -33,7 +34,9 @@ class Life:
         return self.dead or self.pauses > 0
 
     async def resumed(self) -> None:
-        """Wait for the pause to be over. Each task waits on a future of its own: cancelling a task cancels what it waits on."""
+        """Wait for the pause to be over. Each task waits on a future of its own: cancelling a task
+        cancels what it waits on.
+        """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._held.append(future)
         await future
@@ -57,7 +60,9 @@ class Life:
 
 
 def keep_for_ever(task: asyncio.Task[Any]) -> None:
-    """Keep a task that makes no more steps from ever being thrown away, and so its finally blocks from ever running."""
+    """Keep a task that makes no more steps from ever being thrown away, and so its finally blocks
+    from ever running.
+    """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(task))
 
 
@@ -79,7 +84,9 @@ def in_background() -> Context:
 
 
 async def checkpoint() -> None:
-    """Let nothing leave a node that is paused or dead, though it was struck after its last step began."""
+    """Let nothing leave a node that is paused or dead, though it was struck after its last step
+    began.
+    """
     life = LIFE.get()
     if life is not None and life.stopped:
         await asyncio.sleep(0)

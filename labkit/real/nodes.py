@@ -1,7 +1,8 @@
-"""A machine of the real world: what runs on it, what its wall clock says, and what a pause, a crash and a restart do to it.
+"""A machine of the real world: what runs on it, what its wall clock says, and what a pause, a crash
+and a restart do to it.
 
-All nodes share one asyncio loop. What a node starts runs in its current `Life`; `tasks` holds back the steps of a life that
-is paused, and makes none of a dead one.
+All nodes share one asyncio loop. What a node starts runs in its current `Life`; `tasks` holds back
+the steps of a life that is paused, and makes none of a dead one.
 
 Left out: a disk of its own. What a node must find again after a restart lies on a server.
 """
@@ -43,27 +44,39 @@ class RealNode:
         return life
 
     def context(self) -> Context:
-        """A fresh context on this node, for what the network brings: it inherits nothing and need not end before the run."""
+        """A fresh context on this node, for what the network brings: it inherits nothing and need
+        not end before the run.
+        """
         context = Context()
         context.run(LIFE.set, self.life)
         context.run(DAEMON.set, True)
         return context
 
     def start(
-        self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, name: str | None = None, daemon: bool = False
+        self,
+        function: Callable[..., Coroutine[Any, Any, T]],
+        *args: Any,
+        name: str | None = None,
+        daemon: bool = False,
     ) -> asyncio.Task[T]:
-        """Run `function(*args)` on this node. A daemon is stopped without complaint when the scenario returns."""
+        """Run `function(*args)` on this node. A daemon is stopped without complaint when the
+        scenario returns.
+        """
         context = copy_context()
         context.run(LIFE.set, self.life)
         if daemon:
             context.run(DAEMON.set, True)
         label = name or f"{self.name}.{getattr(function, '__name__', 'task')}"
         loop = asyncio.get_running_loop()
-        task: asyncio.Task[T] = loop.create_task(context.run(function, *args), name=label, context=context)
+        task: asyncio.Task[T] = loop.create_task(
+            context.run(function, *args), name=label, context=context
+        )
         self._world.started(task, self)
         return task
 
-    def boot(self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> asyncio.Task[Any]:
+    def boot(
+        self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any
+    ) -> asyncio.Task[Any]:
         """Like `start` as a daemon, and again every time the node restarts after a crash."""
         self._boots.append((function, args))
         return self.start(function, *args, daemon=True)
@@ -104,7 +117,9 @@ class RealNode:
         life.die()
         self._world.node_died(self)
         if restart_after is not None:
-            asyncio.get_running_loop().call_later(restart_after, self._restart, up_again, context=Context())
+            asyncio.get_running_loop().call_later(
+                restart_after, self._restart, up_again, context=Context()
+            )
 
     def _restart(self, up_again: Callable[[], None]) -> None:
         up_again()

@@ -1,11 +1,12 @@
 """A server process: started, awaited, paused, killed, stopped for sure.
 
-The child writes its process id into its directory *before* it becomes the server, so that the watchdog of `scratch` knows of
-it from the first moment. It runs in a session of its own: a Ctrl-C in the terminal reaches the notebook and not the server.
-A pause is SIGSTOP to the process and to all its children (PostgreSQL answers each client from a child).
+The child writes its process id into its directory *before* it becomes the server, so that the
+watchdog of `scratch` knows of it from the first moment. It runs in a session of its own: a Ctrl-C
+in the terminal reaches the notebook and not the server. A pause is SIGSTOP to the process and to
+all its children (PostgreSQL answers each client from a child).
 
-Left out: Windows, which has neither these signals nor a shell to write the id; and a server that crashes by itself.
-"""
+Left out: Windows, which has neither these signals nor a shell to write the id; and a server that
+crashes by itself."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ _START_TIMEOUT = 30.0
 
 
 class ServerProcess:
-    """One server in its own directory. It can be killed and started again on the same data; `stop` also removes the data."""
+    """One server in its own directory. It can be killed and started again on the same data; `stop`
+    also removes the data.
+    """
 
     def __init__(
         self,
@@ -61,7 +64,14 @@ class ServerProcess:
         note_id = 'echo "$$ $1" > pid && shift && exec "$@"'
         with (self.directory / "log").open("ab") as log:
             self._child = subprocess.Popen(
-                ["/bin/sh", "-c", note_id, self.name, self._stop_signal.name.removeprefix("SIG"), *self._command],
+                [
+                    "/bin/sh",
+                    "-c",
+                    note_id,
+                    self.name,
+                    self._stop_signal.name.removeprefix("SIG"),
+                    *self._command,
+                ],
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -75,16 +85,22 @@ class ServerProcess:
             if self._child.poll() is not None or time.monotonic() > deadline:
                 lines = (self.directory / "log").read_text(errors="replace").split("\n")
                 self.kill()
-                raise ServerUnavailable(f"{self.name} did not start: {' / '.join(lines[-4:]).strip(' /') or 'no message'}")
+                raise ServerUnavailable(
+                    f"{self.name} did not start: {' / '.join(lines[-4:]).strip(' /') or 'no message'}"
+                )
             time.sleep(0.005)
 
     def pause(self) -> None:
-        """Stop it where it stands (SIGSTOP), its children too. Connections stay open, nothing is lost. Pauses may overlap."""
+        """Stop it where it stands (SIGSTOP), its children too. Connections stay open, nothing is
+        lost. Pauses may overlap.
+        """
         self._pauses += 1
         if self._child is None or self._pauses > 1:
             return
         self._stopped = _family(psutil.Process(self._child.pid))
-        (self.directory / "stopped").write_text("".join(f"{process.pid}\n" for process in self._stopped))
+        (self.directory / "stopped").write_text(
+            "".join(f"{process.pid}\n" for process in self._stopped)
+        )
         for process in self._stopped:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.suspend()
@@ -106,7 +122,9 @@ class ServerProcess:
         (self.directory / "stopped").unlink(missing_ok=True)
 
     def kill(self) -> None:
-        """SIGKILL to it and its children: it writes nothing more and says goodbye to nobody. Its files stay."""
+        """SIGKILL to it and its children: it writes nothing more and says goodbye to nobody. Its
+        files stay.
+        """
         if self._child is None:
             return
         if self._child.poll() is None:
@@ -122,7 +140,9 @@ class ServerProcess:
         self._stopped = []
 
     def stop(self) -> None:
-        """Ask it to end, kill it if it does not, and remove its directory. Stopping twice is no error."""
+        """Ask it to end, kill it if it does not, and remove its directory. Stopping twice is no
+        error.
+        """
         if self._child is not None:
             self.wake()
             self._child.send_signal(self._stop_signal)
@@ -140,7 +160,9 @@ def _family(parent: psutil.Process) -> list[psutil.Process]:
 
 
 def _wait_while(processes: Sequence[psutil.Process], but: str = psutil.STATUS_ZOMBIE) -> None:
-    """Wait while any of them is there and in another state. A signal takes a moment to reach a process on a processor."""
+    """Wait while any of them is there and in another state. A signal takes a moment to reach a
+    process on a processor.
+    """
     while any(_state(process) not in (but, psutil.STATUS_ZOMBIE, None) for process in processes):
         time.sleep(0.001)
 

@@ -1,7 +1,7 @@
 """Run a scenario once on real servers.
 
-Left out: repeating a run. The machine decides the interleaving; a scenario that must repeat to the byte runs in `labkit.sim`.
-"""
+Left out: repeating a run. The machine decides the interleaving; a scenario that must repeat to the
+byte runs in `labkit.sim`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from labkit.world import Fault, Run, Scenario
 from labkit.world.thread import run_in_thread
 
 _LAST_MOMENT = 0.2
-"""What a client library may still be tidying up when the scenario returns gets this many seconds to end by itself."""
+"""What a client library may still be tidying up when the scenario returns gets this many seconds to
+end by itself.
+"""
 _CLEANING_UP = 5.0
 """The seconds that cancelled tasks get for their finally blocks."""
 
@@ -32,18 +34,20 @@ def run(
     args: Mapping[str, Any] | None = None,
     timeout: float = 60.0,
 ) -> Run:
-    """Run `scenario(world, **args)` on real servers, started when it first asks for them and stopped at the end.
+    """Run `scenario(world, **args)` on real servers, started when it first asks for them and
+    stopped at the end.
 
-    The seed fixes what the scenario draws from `world.rng` and `world.new_id`; the interleaving is what the machine makes it.
-    Raises what the scenario raises; `ServerUnavailable`; `ScenarioTimeout` after `timeout` seconds; `TasksLeftRunning` or
-    `TaskFailed` when it leaves something undone. The Stop button of a notebook works.
-    """
+    The seed fixes what the scenario draws from `world.rng` and `world.new_id`; the interleaving is
+    what the machine makes it. Raises what the scenario raises; `ServerUnavailable`;
+    `ScenarioTimeout` after `timeout` seconds; `TasksLeftRunning` or `TaskFailed` when it leaves
+    something undone. The Stop button of a notebook works."""
     if not timeout > 0:
         raise ValueError(f"timeout must be more than 0 seconds, got {timeout!r}")
     loop, tasks = asyncio.new_event_loop(), Tasks()
     loop.set_task_factory(tasks)
     main = loop.create_task(
-        _execute(tasks, scenario, seed, tuple(faults), dict(args or {}), timeout), context=_outside(daemon=True)
+        _execute(tasks, scenario, seed, tuple(faults), dict(args or {}), timeout),
+        context=_outside(daemon=True),
     )
 
     def work() -> Run:
@@ -61,7 +65,9 @@ def run(
 
 
 def run_if_available(scenario: Scenario, **options: Any) -> Run | None:
-    """Like `run`; where the servers cannot be had, print the reason in one line and return None, so that a lesson goes on."""
+    """Like `run`; where the servers cannot be had, print the reason in one line and return None, so
+    that a lesson goes on.
+    """
     try:
         return run(scenario, **options)
     except ServerUnavailable as reason:
@@ -86,7 +92,9 @@ async def _execute(
         _raise_failures(tasks, but=task)
         if not task.done():
             waiting = "; ".join(map(tasks.describe, _waiting(tasks, world)))
-            raise ScenarioTimeout(f"the scenario was not over after {patience:g} s. Waiting: {waiting}")
+            raise ScenarioTimeout(
+                f"the scenario was not over after {patience:g} s. Waiting: {waiting}"
+            )
         result, seconds = task.result(), world.now()
         if left := _waiting(tasks, world):
             await asyncio.wait(left, timeout=_LAST_MOMENT)
@@ -120,7 +128,9 @@ def _outside(*, daemon: bool) -> contextvars.Context:
 
 def _alive(tasks: Tasks, world: RealWorld) -> list[asyncio.Task[Any]]:
     dead = {task for life in world.lives if life.dead for task in life.tasks}
-    return [task for task in tasks.running if task not in dead and task is not asyncio.current_task()]
+    return [
+        task for task in tasks.running if task not in dead and task is not asyncio.current_task()
+    ]
 
 
 def _waiting(tasks: Tasks, world: RealWorld) -> list[asyncio.Task[Any]]:
@@ -128,15 +138,21 @@ def _waiting(tasks: Tasks, world: RealWorld) -> list[asyncio.Task[Any]]:
 
 
 def _raise_failures(tasks: Tasks, *, but: asyncio.Task[Any]) -> None:
-    """An exception that nobody has looked at is an error of the run. (The scenario's own is raised as it is.)"""
+    """An exception that nobody has looked at is an error of the run. (The scenario's own is raised
+    as it is.)
+    """
     for task in tasks.failures():
         if task is not but:
             error = task.exception()
-            raise TaskFailed(f"task {task.get_name()} raised {type(error).__name__}: {error}") from error
+            raise TaskFailed(
+                f"task {task.get_name()} raised {type(error).__name__}: {error}"
+            ) from error
 
 
 async def _cancel_the_rest(tasks: Tasks, world: RealWorld) -> None:
-    """Give every task on a living node the chance to clean up; what the dead had under way stays as it is."""
+    """Give every task on a living node the chance to clean up; what the dead had under way stays as
+    it is.
+    """
     for life in world.lives:
         while life.pauses:
             life.resume()

@@ -1,9 +1,10 @@
 """A directory for this process's servers that goes away with the process, however it ends.
 
-A watchdog (a short shell script) waits at the end of a pipe. When this process ends, by `exit`, by a kernel restart or by
-SIGKILL, the pipe closes: the watchdog wakes and stops every server whose process id lies in the directory, and removes it.
-`PR_SET_PDEATHSIG` would be shorter, but it follows the *thread* that started the child, is forgotten when the child changes
-its user, exists on Linux only, and removes no files.
+A watchdog (a short shell script) waits at the end of a pipe. When this process ends, by `exit`, by
+a kernel restart or by SIGKILL, the pipe closes: the watchdog wakes and stops every server whose
+process id lies in the directory, and removes it. `PR_SET_PDEATHSIG` would be shorter, but it
+follows the *thread* that started the child, is forgotten when the child changes its user, exists on
+Linux only, and removes no files.
 
 Left out: Windows, and surviving a SIGKILL of the watchdog itself.
 """
@@ -40,7 +41,9 @@ cd / && rm -rf -- "$1"
 
 
 class Scratch:
-    """The directory and its watchdog. Made at the first use; every server has a directory of its own in it."""
+    """The directory and its watchdog. Made at the first use; every server has a directory of its
+    own in it.
+    """
 
     def __init__(self) -> None:
         self._count = 0
@@ -48,7 +51,9 @@ class Scratch:
 
     @cached_property
     def path(self) -> Path:
-        """The directory. Others may pass through it, which the user that PostgreSQL runs as must; they cannot list it."""
+        """The directory. Others may pass through it, which the user that PostgreSQL runs as must;
+        they cannot list it.
+        """
         path = Path(tempfile.mkdtemp(prefix="labkit-"))
         path.chmod(0o711)
         self._watchdog = subprocess.Popen(
@@ -71,7 +76,9 @@ class Scratch:
         return path
 
     def close(self) -> None:
-        """Stop what still runs and remove the directory. In a forked child it does nothing: the parent's end is still open."""
+        """Stop what still runs and remove the directory. In a forked child it does nothing: the
+        parent's end is still open.
+        """
         if "path" in self.__dict__:
             self._watchdog.communicate()  # closes the pipe, and waits until the watchdog has done its work
             del self.path
@@ -88,7 +95,9 @@ def scratch() -> Scratch:
 
 
 def unprivileged_user() -> int:
-    """The user id to run a server as that refuses root: our own, or when we are root, that of `nobody`."""
+    """The user id to run a server as that refuses root: our own, or when we are root, that of
+    `nobody`.
+    """
     if os.geteuid() != 0:
         return os.geteuid()
     import pwd  # there is none on Windows, where this module can still be imported

@@ -1,11 +1,13 @@
-"""How faults strike real nodes and servers: at their time, or when the event they wait for is written.
+"""How faults strike real nodes and servers: at their time, or when the event they wait for is
+written.
 
-A pause and a crash of a server are signals to its process; those of any other node are its own. A fault that is due before the
-scenario has made its node, or has asked for its server, strikes as soon as it has.
+A pause and a crash of a server are signals to its process; those of any other node are its own. A
+fault that is due before the scenario has made its node, or has asked for its server, strikes as
+soon as it has.
 
-Left out, and refused by name: faults of the network and a fail-over, which need the simulated world; a skewed clock of a
-server, which is this machine's; and any fault of a server that the reader has named by URL.
-"""
+Left out, and refused by name: faults of the network and a fail-over, which need the simulated
+world; a skewed clock of a server, which is this machine's; and any fault of a server that the
+reader has named by URL."""
 
 from __future__ import annotations
 
@@ -58,10 +60,14 @@ class Striking:
         """Refuse the run's faults that cannot strike this server."""
         for fault in self._faults:
             if fault.node == name and isinstance(fault, Skew):
-                raise FaultError(f"Skew.node must not be a server, whose clock is this machine's; got {name!r}")
+                raise FaultError(
+                    f"Skew.node must not be a server, whose clock is this machine's; got {name!r}"
+                )
             if fault.node == name and isinstance(server, Given):
                 kind = type(fault).__name__
-                raise FaultError(f"{kind}.node must not be {name!r}: {server.variable} names a server of your own")
+                raise FaultError(
+                    f"{kind}.node must not be {name!r}: {server.variable} names a server of your own"
+                )
 
     def check_all_struck(self) -> None:
         """Refuse a run in which a fault was due on a node that the scenario does not have."""
@@ -70,7 +76,9 @@ class Striking:
             raise FaultError(f"{fault!r} names no node of this run; there are: {known}")
 
     def _strike_at(self, at: float, fault: Possible) -> None:
-        """Strike when `now()` is `at`: later than the loop's clock says if a server has been started since."""
+        """Strike when `now()` is `at`: later than the loop's clock says if a server has been
+        started since.
+        """
 
         def due() -> None:
             if (wait := at - self._world.now()) > 0:
@@ -86,9 +94,13 @@ class Striking:
         if server is None and fault.node not in world.names():
             self._early.append(fault)
         elif isinstance(fault, Pause):
-            self._pause_server(fault, server) if server else world.node(fault.node).pause(fault.for_)
+            self._pause_server(fault, server) if server else world.node(fault.node).pause(
+                fault.for_
+            )
         elif isinstance(fault, Crash):
-            self._crash_server(fault, server) if server else world.node(fault.node).crash(fault.restart_after)
+            self._crash_server(fault, server) if server else world.node(fault.node).crash(
+                fault.restart_after
+            )
         else:
             world.node(fault.node).skew(fault.by, fault.rate)
 
@@ -121,4 +133,6 @@ def _possible(fault: Fault) -> Possible:
     if isinstance(fault, Possible):
         return fault
     kind = type(fault).__name__
-    raise FaultError(f"{kind} needs the simulated world, labkit.sim; real servers know Pause, Crash and Skew")
+    raise FaultError(
+        f"{kind} needs the simulated world, labkit.sim; real servers know Pause, Crash and Skew"
+    )

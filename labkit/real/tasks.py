@@ -1,13 +1,14 @@
 """Tasks that stop and die with their node, without any co-operation of the code they run.
 
-The task factory `Tasks` wraps every task's coroutine in `_gated`, which passes each step on, and holds it back while the node
-is paused or dead:
+The task factory `Tasks` wraps every task's coroutine in `_gated`, which passes each step on, and
+holds it back while the node is paused or dead:
 
-* paused: timers and sockets go on, as the kernel's do under a stopped process, and their effects are seen when it is over;
+* paused: timers and sockets go on, as the kernel's do under a stopped process, and their effects
+  are seen when it is over;
 * dead: no step is ever made again.
 
-Left out: a callback a node has put on the loop itself (`call_later(f)`) and a thread it has started are not held back.
-"""
+Left out: a callback a node has put on the loop itself (`call_later(f)`) and a thread it has started
+are not held back."""
 
 from __future__ import annotations
 
@@ -32,7 +33,9 @@ def _gated(coroutine: Coroutine[Any, Any, T], life: Life) -> Generator[Any, Any,
                 yield from life.resumed().__await__()
             except GeneratorExit:
                 raise
-            except BaseException as error:  # a cancellation reaches the code when its node runs again
+            except (
+                BaseException
+            ) as error:  # a cancellation reaches the code when its node runs again
                 step = partial(coroutine.throw, error)
         try:
             awaited = step()
@@ -53,7 +56,9 @@ async def _on(coroutine: Coroutine[Any, Any, T], life: Life) -> T:
 
 
 class Tasks:
-    """Makes the tasks of a run, each of which stops and dies with the node of its context, and knows what became of them."""
+    """Makes the tasks of a run, each of which stops and dies with the node of its context, and
+    knows what became of them.
+    """
 
     def __init__(self) -> None:
         self.running: dict[asyncio.Task[Any], Coroutine[Any, Any, Any]] = {}
@@ -67,10 +72,14 @@ class Tasks:
         context: Context | None = None,
         **more: Any,
     ) -> asyncio.Task[T]:
-        assert isinstance(coroutine, Coroutine)  # generators have not been awaitable since Python 3.12
+        assert isinstance(
+            coroutine, Coroutine
+        )  # generators have not been awaitable since Python 3.12
         context = copy_context() if context is None else context
         life = context.get(LIFE)
-        task = asyncio.Task(_on(coroutine, life) if life else coroutine, loop=loop, context=context, **more)
+        task = asyncio.Task(
+            _on(coroutine, life) if life else coroutine, loop=loop, context=context, **more
+        )
         self.running[task] = coroutine
         if context.get(DAEMON):
             self.daemons.add(task)
@@ -95,4 +104,8 @@ class Tasks:
     def describe(self, task: asyncio.Task[Any]) -> str:
         """The task's name, and where its own code waits."""
         frame = getattr(self.running.get(task), "cr_frame", None)
-        return f"{task.get_name()} (line {frame.f_lineno} of {frame.f_code.co_qualname})" if frame else task.get_name()
+        return (
+            f"{task.get_name()} (line {frame.f_lineno} of {frame.f_code.co_qualname})"
+            if frame
+            else task.get_name()
+        )

@@ -1,10 +1,10 @@
 """The real world: `labkit.world.World` on real servers and real time.
 
-A server starts when the scenario first asks for a client of it; the time that takes is not counted. All of them stop when the
-run ends, however it ends.
+A server starts when the scenario first asks for a client of it; the time that takes is not counted.
+All of them stop when the run ends, however it ends.
 
-Left out: messages in the history (what crosses a real wire is not seen), and what `striking` refuses.
-"""
+Left out: messages in the history (what crosses a real wire is not seen), and what `striking`
+refuses."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ class RealWorld(WorldBase):
     def node(self, name: str) -> RealNode:
         """The node of this name, made at the first call."""
         if not name or name == LAB:
-            raise ValueError(f"a node needs a name, and {LAB!r} is the experimenter's; got {name!r}")
+            raise ValueError(
+                f"a node needs a name, and {LAB!r} is the experimenter's; got {name!r}"
+            )
         if name in self._servers:
             raise ValueError(f"{name!r} is a server's name: nothing can be run on it")
         if name not in self._nodes:
@@ -81,7 +83,9 @@ class RealWorld(WorldBase):
         return self._nodes[name]
 
     def redis(self, server: str = "redis", *, timeout: float = 1.0) -> Redis:
-        """A client of the Valkey server `server`. It gives a call up after `timeout` seconds and does not retry."""
+        """A client of the Valkey server `server`. It gives a call up after `timeout` seconds and
+        does not retry.
+        """
         client = redis_client(self._redis_url(server), _positive(timeout))
         assert isinstance(client.connection_pool, OwnedPool)
         self._pools.append(client.connection_pool)
@@ -93,16 +97,30 @@ class RealWorld(WorldBase):
         return BlockingRedis.from_url(self._redis_url(server))
 
     def database(self, server: str = "database", *, timeout: float = 5.0) -> AsyncEngine:
-        """An engine for the PostgreSQL server `server`; `timeout` bounds each statement, in seconds."""
-        found = self._server(server, Postgres, lambda: given("DATABASE_URL", GivenPostgres) if server == "database" else None)
-        owned = OwnedEngine(found.url, _positive(timeout), found.schema if isinstance(found, GivenPostgres) else None)
+        """An engine for the PostgreSQL server `server`; `timeout` bounds each statement, in
+        seconds.
+        """
+        found = self._server(
+            server,
+            Postgres,
+            lambda: given("DATABASE_URL", GivenPostgres) if server == "database" else None,
+        )
+        owned = OwnedEngine(
+            found.url,
+            _positive(timeout),
+            found.schema if isinstance(found, GivenPostgres) else None,
+        )
         self._engines.append(owned)
         self._closing.push_async_callback(owned.engine.dispose)
         return owned.engine
 
     def http(self, *, timeout: float = 5.0) -> httpx.AsyncClient:
         """A client to which the names given to `serve` are hosts."""
-        return httpx.AsyncClient(transport=NodeTransport(self, self._services), timeout=_positive(timeout), trust_env=False)
+        return httpx.AsyncClient(
+            transport=NodeTransport(self, self._services),
+            timeout=_positive(timeout),
+            trust_env=False,
+        )
 
     def serve(self, name: str, app: ASGIApp) -> None:
         """Serve an ASGI app on node `name`, under that host name."""
@@ -112,9 +130,16 @@ class RealWorld(WorldBase):
     # -- servers
 
     def _redis_url(self, server: str) -> str:
-        return self._server(server, Valkey, lambda: given("REDIS_URL", GivenRedis) if server == "redis" else None).url
+        return self._server(
+            server, Valkey, lambda: given("REDIS_URL", GivenRedis) if server == "redis" else None
+        ).url
 
-    def _server(self, name: str, kind: type[Valkey] | type[Postgres], named_by_url: Callable[[], Given | None]) -> Server:
+    def _server(
+        self,
+        name: str,
+        kind: type[Valkey] | type[Postgres],
+        named_by_url: Callable[[], Given | None],
+    ) -> Server:
         if name in self._nodes:
             raise ValueError(f"{name!r} is the name of a node; a server needs another one")
         if name not in self._servers:
@@ -157,7 +182,9 @@ class RealWorld(WorldBase):
         for engine in self._engines:
             engine.close_those_of(node.life)
         for pool in self._pools:
-            closing = self._loop.create_task(pool.close_those_of(node.life), context=in_background())
+            closing = self._loop.create_task(
+                pool.close_those_of(node.life), context=in_background()
+            )
             self._hanging_up.append(closing)
 
     def open_span(self, node: str, kind: SpanKind) -> Callable[[], None]:

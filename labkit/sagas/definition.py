@@ -1,22 +1,27 @@
 """A saga's definition: its steps in order, what undoes each, and how far it can turn back.
 
 Shows: a saga as a value. Each step is one of three kinds:
-- `compensatable`: it can be undone by its `compensation` (None: there is nothing to undo, as of a step that only reads);
-- `pivot`: the point of no return. Once it is done for certain, the saga only goes forward. Its own compensation, if it has
-  one, is called only while nobody knows whether the pivot happened; it must then make sure that it never will;
-- `retriable`: it comes after the pivot and can only be done. When even its `retry` gives up, an operator is needed.
+- `compensatable`: it can be undone by its `compensation` (None: there is nothing to undo, as of a
+  step that only reads);
+- `pivot`: the point of no return. Once it is done for certain, the saga only goes forward. Its own
+  compensation, if it has one, is called only while nobody knows whether the pivot happened; it must
+  then make sure that it never will;
+- `retriable`: it comes after the pivot and can only be done. When even its `retry` gives up, an
+  operator is needed.
 
-Steps that are neighbours and name the same `group` run side by side, and are compensated side by side.
+Steps that are neighbours and name the same `group` run side by side, and are compensated side by
+side.
 
-A `local` step's action and compensation also get the connection: its effect is committed with the saga's own log, in one
-transaction, and so is done exactly once without any key.
+A `local` step's action and compensation also get the connection: its effect is committed with the
+saga's own log, in one transaction, and so is done exactly once without any key.
 
-Guarantees: a definition that exists is sound; a wrong one raises `ValueError`, naming the step and the field.
+Guarantees: a definition that exists is sound; a wrong one raises `ValueError`, naming the step and
+the field.
 
 Leaves out: branches and loops. A step that is not needed can return at once.
 
-Source: Garcia-Molina & Salem 1987, "Sagas"; Richardson, "Microservices Patterns" (compensatable, pivot, retriable).
-"""
+Source: Garcia-Molina & Salem 1987, "Sagas"; Richardson, "Microservices Patterns" (compensatable,
+pivot, retriable)."""
 
 from __future__ import annotations
 
@@ -27,8 +32,8 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any, Literal
 
-from labkit.consistency.validate import whole
-from labkit.sagas.retry import Retry
+from labkit.base.retry import Retry
+from labkit.base.validation import whole
 
 Direction = Literal["do", "undo"]
 Kind = Literal["compensatable", "pivot", "retriable"]
@@ -37,12 +42,12 @@ _ORDER: Mapping[str, int] = {"compensatable": 0, "pivot": 1, "retriable": 2}
 
 @dataclass(frozen=True)
 class Context:
-    """What a step is given: the saga's `input` and the `results` of the steps that are done, by step name.
+    """What a step is given: the saga's `input` and the `results` of the steps that are done, by
+    step name.
 
-    `key` is the idempotency key to send along: the same in every attempt, also after a crash, and another one for the undo.
-    In an undo, `results` has the step's own result only if it is known, and `reason` says why the saga turned back.
-    `deadline`: the saga's, in seconds since 1970.
-    """
+    `key` is the idempotency key to send along: the same in every attempt, also after a crash, and
+    another one for the undo. In an undo, `results` has the step's own result only if it is known,
+    and `reason` says why the saga turned back. `deadline`: the saga's, in seconds since 1970."""
 
     saga_id: str
     step: str
@@ -55,21 +60,25 @@ class Context:
 
     @property
     def key(self) -> str:
-        """Saga, step and direction: what makes this effect this one, whoever asks for it and however often."""
+        """Saga, step and direction: what makes this effect this one, whoever asks for it and
+        however often.
+        """
         return f"{self.saga_id}:{self.step}:{self.direction}"
 
 
 Action = Callable[..., Awaitable[Any]]
-"""`async (Context) -> result`; of a local step `async (Context, AsyncConnection) -> result`. The result must fit into JSON."""
+"""`async (Context) -> result`; of a local step `async (Context, AsyncConnection) -> result`. The
+result must fit into JSON.
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One step. `timeout` bounds each call of action or compensation, in seconds; after it, the outcome is unknown (that of a
-    local step is known: it is rolled back).
+    """One step. `timeout` bounds each call of action or compensation, in seconds; after it, the
+    outcome is unknown (that of a local step is known: it is rolled back).
 
-    `undo_retry` is for the compensation, which deserves more patience than the action (None: `retry`, as for the action).
-    """
+    `undo_retry` is for the compensation, which deserves more patience than the action (None:
+    `retry`, as for the action)."""
 
     name: str
     action: Action
@@ -83,14 +92,22 @@ class Step:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not 0 < len(self.name) <= 64 or ":" in self.name:
-            raise ValueError(f"name of a step must be 1 to 64 characters without a colon, got {self.name!r}")
+            raise ValueError(
+                f"name of a step must be 1 to 64 characters without a colon, got {self.name!r}"
+            )
         if self.kind not in _ORDER:
-            raise ValueError(f"kind of step {self.name!r} must be one of {', '.join(_ORDER)}, got {self.kind!r}")
+            raise ValueError(
+                f"kind of step {self.name!r} must be one of {', '.join(_ORDER)}, got {self.kind!r}"
+            )
         if not 0 < self.timeout < math.inf:
-            raise ValueError(f"timeout of step {self.name!r} must be more than 0 seconds and finite, got {self.timeout!r}")
+            raise ValueError(
+                f"timeout of step {self.name!r} must be more than 0 seconds and finite, got {self.timeout!r}"
+            )
         for what, called in (("action", self.action), ("compensation", self.compensation)):
             if not callable(called) and (what == "action" or called is not None):
-                raise ValueError(f"{what} of step {self.name!r} must be an async function, got {called!r}")
+                raise ValueError(
+                    f"{what} of step {self.name!r} must be an async function, got {called!r}"
+                )
         if self.kind == "retriable" and self.compensation is not None:
             raise ValueError(
                 f"compensation of step {self.name!r} must be None, it comes after the pivot and is never undone; "
@@ -103,7 +120,9 @@ class Step:
 
     def retries(self, direction: Direction) -> Retry:
         """When to call again, in this direction."""
-        return self.undo_retry if direction == "undo" and self.undo_retry is not None else self.retry
+        return (
+            self.undo_retry if direction == "undo" and self.undo_retry is not None else self.retry
+        )
 
     @property
     def undo_name(self) -> str:
@@ -116,7 +135,9 @@ class Step:
 
 @dataclass(frozen=True)
 class SagaDefinition:
-    """The steps of one version of a saga. A saga that was started keeps to the version it was started with."""
+    """The steps of one version of a saga. A saga that was started keeps to the version it was
+    started with.
+    """
 
     name: str
     version: int
@@ -135,15 +156,22 @@ class SagaDefinition:
         ranks = [_ORDER[step.kind] for step in self.steps]
         if ranks != sorted(ranks) or ranks.count(1) > 1 or (2 in ranks and 1 not in ranks):
             kinds = ", ".join(f"{step.name}: {step.kind}" for step in self.steps)
-            raise ValueError(f"steps must be compensatable, then at most one pivot, then retriable; got {kinds}")
+            raise ValueError(
+                f"steps must be compensatable, then at most one pivot, then retriable; got {kinds}"
+            )
         groups = [batch[0].group for batch in self.batches if batch[0].group is not None]
         if apart := sorted({group for group in groups if groups.count(group) > 1}):
-            raise ValueError(f"steps of a group must be neighbours of one kind, got group {apart[0]!r} in two places")
+            raise ValueError(
+                f"steps of a group must be neighbours of one kind, got group {apart[0]!r} in two places"
+            )
 
     @cached_property
     def batches(self) -> tuple[tuple[Step, ...], ...]:
         """The steps in order; those of one group together."""
-        runs = groupby(enumerate(self.steps), key=lambda each: (each[1].group, each[1].kind if each[1].group else each[0]))
+        runs = groupby(
+            enumerate(self.steps),
+            key=lambda each: (each[1].group, each[1].kind if each[1].group else each[0]),
+        )
         return tuple(tuple(step for _, step in run) for _, run in runs)
 
     @cached_property

@@ -1,19 +1,23 @@
 """Drive one saga from where it is to where it rests: forward, or back through the compensations.
 
 Shows: the whole of orchestration as a loop of two moves.
-1. **Commit** what is known and what comes next: the outcomes of the last calls, a local step with its effect, and the
-   announcement ("started") of the next calls. One transaction, which also checks and renews the claim.
-2. **Call** what was announced. Never anything else: a call that nobody announced could be forgotten in a crash.
+1. **Commit** what is known and what comes next: the outcomes of the last calls, a local step with
+   its effect, and the announcement ("started") of the next calls. One transaction, which also
+   checks and renews the claim.
+2. **Call** what was announced. Never anything else: a call that nobody announced could be forgotten
+   in a crash.
 
 Guarantees:
 - whatever crashes, the log has a `started` for every call that may have happened;
-- an outcome that is not known (a time-out, a lost answer, a crash) is asked again under the same key, or compensated. Only an
-  error whose own `outcome` is "failed" counts as "it did not happen";
-- whoever lost the claim commits nothing. It lasts for longer than the announced call, and is looked at before the call;
-- cancelling the task writes nothing: what was announced stays announced, and recovery goes on from there.
+- an outcome that is not known (a time-out, a lost answer, a crash) is asked again under the same
+  key, or compensated. Only an error whose own `outcome` is "failed" counts as "it did not happen";
+- whoever lost the claim commits nothing. It lasts for longer than the announced call, and is looked
+  at before the call;
+- cancelling the task writes nothing: what was announced stays announced, and recovery goes on from
+  there.
 
-Leaves out: what a participant does that ignores the key. A call may be repeated; then, so is its effect. And a step that raises
-SystemExit or its like: it is taken at its word, and ends the worker.
+Leaves out: what a participant does that ignores the key. A call may be repeated; then, so is its
+effect. And a step that raises SystemExit or its like: it is taken at its word, and ends the worker.
 """
 
 from __future__ import annotations
@@ -22,15 +26,17 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 
-from labkit.consistency.errors import ClaimLost
-from labkit.sagas.calls import outcome, said
+from labkit.base.calls import outcome, said
+from labkit.base.errors import ClaimLost
 from labkit.sagas.definition import SagaDefinition, Step
 from labkit.sagas.moves import LocalStepFailed, Moves, Worker
 from labkit.sagas.state import ACTIVE, Saga, can_turn_back, next_steps
 
 
 class Drive:
-    """One worker on one saga. Raises `ClaimLost`, or `DatabaseUnavailable` (the database then knows how far it came)."""
+    """One worker on one saga. Raises `ClaimLost`, or `DatabaseUnavailable` (the database then knows
+    how far it came).
+    """
 
     def __init__(self, worker: Worker, definition: SagaDefinition, saga: Saga) -> None:
         self.worker, self.definition, self.saga = worker, definition, saga
@@ -57,14 +63,18 @@ class Drive:
     # -- the two moves
 
     async def _commit(self) -> tuple[Step, ...]:
-        """Write what is known, do a local step if one is next, and announce the calls after it, which are returned."""
+        """Write what is known, do a local step if one is next, and announce the calls after it,
+        which are returned.
+        """
         saga = self.saga
         steps = next_steps(self.definition, saga)
         local = steps[0] if steps and steps[0].local else None
         after = next_steps(self.definition, saga, but=local) if local else steps
         calls = () if any(step.local for step in after) else after
         status, reason = (saga.status, saga.reason) if after else self._rest()
-        longest = max((step.timeout for step in calls), default=0.0) + (local.timeout if local else 0.0)
+        longest = max((step.timeout for step in calls), default=0.0) + (
+            local.timeout if local else 0.0
+        )
         async with self.moves.saving(status, reason, longest=longest) as connection:
             if local is not None:
                 self.moves.note(local, "completed", await self.moves.apply(local, connection))
@@ -77,23 +87,37 @@ class Drive:
     async def _call_all(self, steps: Sequence[Step]) -> dict[Step, Exception]:
         """Call side by side; note what is done, and return what failed."""
         if self.worker.clock() + max(step.timeout for step in steps) > self.saga.lease_until:
-            raise ClaimLost(f"the claim on saga {self.saga.id!r} may end during the call; somebody else may drive it then")
+            raise ClaimLost(
+                f"the claim on saga {self.saga.id!r} may end during the call; somebody else may drive it then"
+            )
         if len(steps) == 1:
             outcomes = [await self.moves.call(steps[0], self._limit(steps[0]))]
         else:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self.moves.call(step, self._limit(step))) for step in steps]
+                tasks = [
+                    group.create_task(self.moves.call(step, self._limit(step))) for step in steps
+                ]
             outcomes = [task.result() for task in tasks]
         for step, (result, error) in zip(steps, outcomes, strict=True):
             if error is None:
                 self.moves.note(step, "completed", result)
-        return {step: error for step, (_, error) in zip(steps, outcomes, strict=True) if error is not None}
+        return {
+            step: error
+            for step, (_, error) in zip(steps, outcomes, strict=True)
+            if error is not None
+        }
 
     async def _after(self, failures: Mapping[Step, Exception]) -> tuple[Step, ...]:
-        """Note what failed. When something is to be called again, announce that, wait, and return it."""
+        """Note what failed. When something is to be called again, announce that, wait, and return
+        it.
+        """
         saga, forward = self.saga, self.saga.direction == "do"
         retries = {step: step.retries(saga.direction) for step in failures}
-        last = [step for step, error in failures.items() if retries[step].gives_up(self.moves.attempt(step), error)]
+        last = [
+            step
+            for step, error in failures.items()
+            if retries[step].gives_up(self.moves.attempt(step), error)
+        ]
         if last and forward:
             last = [*failures]  # of a group that turns back, nothing is called again
         for step in last:
@@ -108,8 +132,12 @@ class Drive:
         if forward:
             wait = min(wait, self._time_left())
         for step in again:
-            self.moves.note(step, "retry", {"error": said(failures[step]), "outcome": outcome(failures[step])})
-        async with self.moves.saving(saga.status, saga.reason, longest=wait + max(step.timeout for step in again)):
+            self.moves.note(
+                step, "retry", {"error": said(failures[step]), "outcome": outcome(failures[step])}
+            )
+        async with self.moves.saving(
+            saga.status, saga.reason, longest=wait + max(step.timeout for step in again)
+        ):
             pass
         self._turn_back_if_asked()
         if forward == (saga.direction == "do"):
@@ -120,15 +148,23 @@ class Drive:
     # -- turning back
 
     def _turn_back_if_asked(self, unsent: Sequence[Step] = ()) -> None:
-        """Turn back when the saga is cancelled or late, if it still can. `unsent`: announced, and not called yet."""
+        """Turn back when the saga is cancelled or late, if it still can. `unsent`: announced, and
+        not called yet.
+        """
         saga = self.saga
         if saga.status != "running" or not (saga.cancel_requested or self._time_left() <= 0):
             return
-        fresh = [step for step in unsent if saga.leg(step.name, "do").attempts == 1 and not saga.leg(step.name, "do").unsure]
+        fresh = [
+            step
+            for step in unsent
+            if saga.leg(step.name, "do").attempts == 1 and not saga.leg(step.name, "do").unsure
+        ]
         if can_turn_back(self.definition, saga) or self.definition.pivot in fresh:
             for step in fresh:
                 self.moves.note(step, "called off")
-            self.moves.turn("compensating", "cancelled" if saga.cancel_requested else "the deadline passed")
+            self.moves.turn(
+                "compensating", "cancelled" if saga.cancel_requested else "the deadline passed"
+            )
 
     async def _give_up(self, reason: str) -> None:
         """A step will not happen: turn back, or beyond the pivot wait for an operator."""
@@ -144,10 +180,15 @@ class Drive:
         saga = self.saga
         if saga.direction == "do":
             return "completed", None
-        legs = [(step.undo_name, saga.leg(step.name, "undo")) for step in reversed(self.definition.steps)]
+        legs = [
+            (step.undo_name, saga.leg(step.name, "undo"))
+            for step in reversed(self.definition.steps)
+        ]
         left = [f"{name} failed: {leg.error}" for name, leg in legs if leg.status == "failed"]
         return (
-            ("compensation_failed", "; ".join([f"{saga.why_it_turned_back}", *left])) if left else ("compensated", saga.reason)
+            ("compensation_failed", "; ".join([f"{saga.why_it_turned_back}", *left]))
+            if left
+            else ("compensated", saga.reason)
         )
 
     def _time_left(self) -> float:
@@ -159,10 +200,18 @@ class Drive:
 
     def _limit(self, step: Step) -> float:
         """Seconds for a call: a step's time-out, and forward no longer than the saga has left."""
-        return min(step.timeout, max(0.0, self._time_left())) if self.saga.direction == "do" else step.timeout
+        return (
+            min(step.timeout, max(0.0, self._time_left()))
+            if self.saga.direction == "do"
+            else step.timeout
+        )
 
     def _verdict(self, step: Step, error: Exception) -> str:
         """What is written of a step after its last call."""
         if step.local or self.saga.direction == "undo":
             return "failed"
-        return "failed" if outcome(error) == "failed" and not self.saga.leg(step.name, "do").unsure else "unknown"
+        return (
+            "failed"
+            if outcome(error) == "failed" and not self.saga.leg(step.name, "do").unsure
+            else "unknown"
+        )

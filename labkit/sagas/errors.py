@@ -1,14 +1,15 @@
-"""What can go wrong with an orchestrated saga, apart from its steps: each says that nothing was begun or changed.
+"""What can go wrong with an orchestrated saga, apart from its steps: each says that nothing was
+begun or changed.
 
-A lost claim is `labkit.consistency`'s `ClaimLost`; a saga id used again with another input, its `KeyReused`. Left out: what a
-step raises. That is the saga's business, and ends in its status and reason.
-"""
+A lost claim is `labkit.base`'s `ClaimLost`; a saga id used again with another input, its
+`KeyReused`. Left out: what a step raises. That is the saga's business, and ends in its status and
+reason."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from labkit.consistency.errors import ClaimLost
+from labkit.base.errors import ClaimLost
 
 
 class ClaimedElsewhere(ClaimLost):
@@ -16,7 +17,9 @@ class ClaimedElsewhere(ClaimLost):
 
     def __init__(self, saga_id: str, owner: str, left: float) -> None:
         self.saga_id, self.owner, self.left = saga_id, owner, left
-        super().__init__(f"saga {saga_id!r} is driven by {owner!r}, whose lease has {left:g} s left")
+        super().__init__(
+            f"saga {saga_id!r} is driven by {owner!r}, whose lease has {left:g} s left"
+        )
 
 
 class SagaExists(ClaimLost):
@@ -36,7 +39,9 @@ class UnknownSaga(LookupError):
 
 
 class UnknownDefinition(LookupError):
-    """This worker does not have the definition, or not the version that the saga is pinned to: another worker may."""
+    """This worker does not have the definition, or not the version that the saga is pinned to:
+    another worker may.
+    """
 
     def __init__(self, name: str, version: int | None, known: Iterable[str]) -> None:
         self.name, self.version = name, version
@@ -49,4 +54,6 @@ class WrongStatus(Exception):
 
     def __init__(self, saga_id: str, status: str, allowed: Iterable[str]) -> None:
         self.saga_id, self.status, self.allowed = saga_id, status, tuple(allowed)
-        super().__init__(f"saga {saga_id!r} is {status}; this needs it to be {' or '.join(self.allowed)}")
+        super().__init__(
+            f"saga {saga_id!r} is {status}; this needs it to be {' or '.join(self.allowed)}"
+        )

@@ -1,12 +1,14 @@
 """The two moves on one saga: a commit, and a call.
 
-Shows: where time-outs, transactions and crashes meet. What to do next is decided elsewhere (`driver`).
-- a **commit** checks and renews the claim first, and appends what is new of the log last; in between, a local step may add its
-  effect. All of it, or nothing;
-- a **call** is given its key and a copy of what the saga knows, and ends in one of three ways (`calls`).
+Shows: where time-outs, transactions and crashes meet. What to do next is decided elsewhere
+(`driver`).
+- a **commit** checks and renews the claim first, and appends what is new of the log last; in
+  between, a local step may add its effect. All of it, or nothing;
+- a **call** is given its key and a copy of what the saga knows, and ends in one of three ways
+  (`calls`).
 
-Guarantees: whoever lost the claim commits nothing. `observe` is told before and after each move: of everything that a crash
-could strike between.
+Guarantees: whoever lost the claim commits nothing. `observe` is told before and after each move: of
+everything that a crash could strike between.
 
 Leaves out: that a call was announced by a commit. The driver sees to that.
 """
@@ -21,17 +23,19 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from labkit.consistency.observe import Observe
-from labkit.consistency.transactions import begin_immediate, is_temporary
+from labkit.base.calls import as_json, ended, outcome
+from labkit.base.observe import Observe
+from labkit.base.transactions import begin_immediate, is_temporary
 from labkit.sagas import store
-from labkit.sagas.calls import as_json, ended, outcome
 from labkit.sagas.definition import Action, Context, Step
 from labkit.sagas.state import ACTIVE, Saga
 
 
 @dataclass(frozen=True)
 class Worker:
-    """Who drives, and with what. `lease`: seconds that a claim lasts beyond the longest announced call."""
+    """Who drives, and with what. `lease`: seconds that a claim lasts beyond the longest announced
+    call.
+    """
 
     engine: AsyncEngine
     clock: Callable[[], float]
@@ -56,7 +60,9 @@ class Moves:
         self.worker, self.saga = worker, saga
 
     async def call(self, step: Step, limit: float) -> tuple[Any, Exception | None]:
-        """Call what was announced, for `limit` seconds: its result, or the error that it ended with."""
+        """Call what was announced, for `limit` seconds: its result, or the error that it ended
+        with.
+        """
         worker, context = self.worker, self._context(step)
         facts = {"saga": self.saga.id, "step": step.name, "direction": context.direction}
         worker.observe("calling", **facts)
@@ -72,17 +78,29 @@ class Moves:
             raise error  # the database's doing, not the step's
         if error is not None:
             raise LocalStepFailed(step, error) from error
-        self.worker.observe("applied", saga=self.saga.id, step=step.name, direction=context.direction)
+        self.worker.observe(
+            "applied", saga=self.saga.id, step=step.name, direction=context.direction
+        )
         return result
 
     @asynccontextmanager
-    async def saving(self, status: str, reason: str | None, *, longest: float = 0.0) -> AsyncIterator[AsyncConnection]:
-        """One commit: first the claim, for `longest` seconds and the lease; last, what is new in the log."""
+    async def saving(
+        self, status: str, reason: str | None, *, longest: float = 0.0
+    ) -> AsyncIterator[AsyncConnection]:
+        """One commit: first the claim, for `longest` seconds and the lease; last, what is new in
+        the log.
+        """
         worker, saga, goes_on = self.worker, self.saga, status in ACTIVE
-        owner, until = (worker.owner, worker.clock() + longest + worker.lease) if goes_on else (None, 0.0)
+        owner, until = (
+            (worker.owner, worker.clock() + longest + worker.lease) if goes_on else (None, 0.0)
+        )
         worker.observe("saving", saga=saga.id, status=status)
-        async with begin_immediate(worker.engine, within=worker.within, writes_first=True) as connection:
-            asked = await store.claim(connection, saga, owner=owner, lease_until=until, status=status, reason=reason)
+        async with begin_immediate(
+            worker.engine, within=worker.within, writes_first=True
+        ) as connection:
+            asked = await store.claim(
+                connection, saga, owner=owner, lease_until=until, status=status, reason=reason
+            )
             yield connection
             await store.append(connection, saga)
         saga.cancel_requested, saga.owner, saga.lease_until = asked, owner, until
@@ -91,12 +109,18 @@ class Moves:
 
     def _context(self, step: Step) -> Context:
         saga = self.saga
-        given, results = as_json([saga.input, saga.results])  # its own copy: no step can change what another sees
+        given, results = as_json(
+            [saga.input, saga.results]
+        )  # its own copy: no step can change what another sees
         attempt = self.attempt(step)
-        return Context(saga.id, step.name, saga.direction, given, results, attempt, saga.deadline, saga.reason)
+        return Context(
+            saga.id, step.name, saga.direction, given, results, attempt, saga.deadline, saga.reason
+        )
 
     def attempt(self, step: Step) -> int:
-        """The number of the call under way. A local step is not announced, so its log has only the calls that failed."""
+        """The number of the call under way. A local step is not announced, so its log has only the
+        calls that failed.
+        """
         return self.saga.leg(step.name, self.saga.direction).attempts + step.local
 
     def note(self, step: Step, event: str, data: Any = None) -> None:

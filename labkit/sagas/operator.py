@@ -1,11 +1,12 @@
 """What a person does with a saga: cancel it, let it retry, or take over by hand and say so.
 
-Shows: three writes. `cancel` sets a flag beside the claim, which the driver reads back with its next commit: it does not take
-the claim away, so a call under way ends in good order. `retry` and `resolve` write facts into the log of a saga that rests,
-under the same compare-and-set as a driver's, and leave it to a worker.
+Shows: three writes. `cancel` sets a flag beside the claim, which the driver reads back with its
+next commit: it does not take the claim away, so a call under way ends in good order. `retry` and
+`resolve` write facts into the log of a saga that rests, under the same compare-and-set as a
+driver's, and leave it to a worker.
 
-Guarantees: nothing is undone that may not be undone: past the pivot, `cancel` changes nothing. Of two operators at once, the
-second is told `WrongStatus`.
+Guarantees: nothing is undone that may not be undone: past the pivot, `cancel` changes nothing. Of
+two operators at once, the second is told `WrongStatus`.
 
 Leaves out: who may do this, and who did (put the name into the note).
 """
@@ -14,8 +15,8 @@ from __future__ import annotations
 
 from sqlalchemy import or_, update
 
-from labkit.consistency.errors import ClaimLost
-from labkit.consistency.transactions import begin_immediate
+from labkit.base.errors import ClaimLost
+from labkit.base.transactions import begin_immediate
 from labkit.sagas import store
 from labkit.sagas.errors import UnknownSaga, WrongStatus
 from labkit.sagas.moves import Worker
@@ -24,8 +25,15 @@ from labkit.sagas.state import ACTIVE, PARKED, Saga
 
 async def cancel(worker: Worker, saga_id: str) -> str:
     """See `Orchestrator.cancel`."""
-    asked = or_(store.sagas.c.cancel_requested, store.sagas.c.status.in_(ACTIVE))  # one that rests is left as it is
-    flag = update(store.sagas).where(store.sagas.c.id == saga_id).values(cancel_requested=asked).returning(store.sagas.c.status)
+    asked = or_(
+        store.sagas.c.cancel_requested, store.sagas.c.status.in_(ACTIVE)
+    )  # one that rests is left as it is
+    flag = (
+        update(store.sagas)
+        .where(store.sagas.c.id == saga_id)
+        .values(cancel_requested=asked)
+        .returning(store.sagas.c.status)
+    )
     async with begin_immediate(worker.engine, within=worker.within) as connection:
         status: str | None = (await connection.execute(flag)).scalar_one_or_none()
     if status is None:
@@ -38,7 +46,9 @@ async def retry(worker: Worker, saga_id: str) -> str:
     saga = await _parked(worker, saga_id)
     for step, direction in saga.given_up():
         saga.note(worker.clock(), "again", step, direction)
-    status, reason = ("running", None) if saga.status == "stuck" else ("compensating", saga.why_it_turned_back)
+    status, reason = (
+        ("running", None) if saga.status == "stuck" else ("compensating", saga.why_it_turned_back)
+    )
     return await _write(worker, saga, status, reason)
 
 
@@ -70,7 +80,9 @@ async def _write(worker: Worker, saga: Saga, status: str, reason: str | None) ->
     saga.note(worker.clock(), status, data=reason)
     try:
         async with begin_immediate(worker.engine, within=worker.within) as connection:
-            await store.claim(connection, saga, owner=None, lease_until=0.0, status=status, reason=reason)
+            await store.claim(
+                connection, saga, owner=None, lease_until=0.0, status=status, reason=reason
+            )
             await store.append(connection, saga)
     except ClaimLost:
         now = await store.load(worker.engine, saga.id, worker.within)

@@ -1,15 +1,17 @@
 """Recovery: drive what was started, and what others left behind.
 
-Shows: there is no difference between the two. A new saga, one whose worker died, one whose worker lost its database for a
-moment: each is a row with something to do and nobody's lease on it. The claim is its first commit (`store.claim`), so of two
-workers that find the same row one goes on and the other is told.
+Shows: there is no difference between the two. A new saga, one whose worker died, one whose worker
+lost its database for a moment: each is a row with something to do and nobody's lease on it. The
+claim is its first commit (`store.claim`), so of two workers that find the same row one goes on and
+the other is told.
 
-Guarantees: after its worker died, a saga waits for what is left of the claim (the announced call, a wait before it, and the
-lease) and one poll, longer only by what the dead worker's clock was ahead. One that fails in an unforeseen way stops neither
-the worker nor the others; a worker leaves it out for longer and longer.
+Guarantees: after its worker died, a saga waits for what is left of the claim (the announced call, a
+wait before it, and the lease) and one poll, longer only by what the dead worker's clock was ahead.
+One that fails in an unforeseen way stops neither the worker nor the others; a worker leaves it out
+for longer and longer.
 
-Leaves out: waking up at once when a saga is started (LISTEN/NOTIFY, a queue): polling is enough for correctness.
-"""
+Leaves out: waking up at once when a saga is started (LISTEN/NOTIFY, a queue): polling is enough for
+correctness."""
 
 from __future__ import annotations
 
@@ -17,10 +19,10 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from labkit.consistency.errors import ClaimLost, DatabaseUnavailable
-from labkit.consistency.validate import between, whole
+from labkit.base.calls import said
+from labkit.base.errors import ClaimLost, DatabaseUnavailable
+from labkit.base.validation import between, whole
 from labkit.sagas import store
-from labkit.sagas.calls import said
 
 if TYPE_CHECKING:
     from labkit.sagas.orchestrator import Orchestrator
@@ -67,13 +69,21 @@ async def work(orchestrator: Orchestrator, poll: float, limit: int) -> None:
             await asyncio.sleep(poll)
 
 
-async def _claimable(orchestrator: Orchestrator, limit: int, aside: Iterable[str] = ()) -> list[str]:
+async def _claimable(
+    orchestrator: Orchestrator, limit: int, aside: Iterable[str] = ()
+) -> list[str]:
     if limit <= 0:
         return []
     worker = orchestrator.worker
     known, busy = sorted(orchestrator.definitions), {*orchestrator.driving, *aside}
     return await store.claimable(
-        worker.engine, worker.owner, worker.clock(), known, but=busy, limit=limit, within=worker.within
+        worker.engine,
+        worker.owner,
+        worker.clock(),
+        known,
+        but=busy,
+        limit=limit,
+        within=worker.within,
     )
 
 
@@ -83,6 +93,8 @@ async def _drive(orchestrator: Orchestrator, saga_id: str) -> bool | None:
         await orchestrator.drive(saga_id)
     except Exception as error:
         orchestrator.worker.observe("let go", saga=saga_id, why=said(error))
-        foreseen = isinstance(error, (ClaimLost, DatabaseUnavailable))  # another has it, or it is found again at the next poll
+        foreseen = isinstance(
+            error, (ClaimLost, DatabaseUnavailable)
+        )  # another has it, or it is found again at the next poll
         return False if foreseen else None
     return True

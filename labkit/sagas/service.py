@@ -1,13 +1,15 @@
 """The sagas over HTTP: what became of one, which are in a status, and what an operator does.
 
-Shows: `app.include_router(saga_routes(orchestrator))`. A service that starts a saga answers 202 with its Location,
-`/sagas/{id}`, and drives nothing while the client waits: `orchestrator.work()` does, wherever it runs.
+Shows: `app.include_router(saga_routes(orchestrator))`. A service that starts a saga answers 202
+with its Location, `/sagas/{id}`, and drives nothing while the client waits: `orchestrator.work()`
+does, wherever it runs.
 
-Guarantees: `GET /sagas/{id}` answers in the shape of the source document, names and statuses of the steps and of the
-compensations, from the database alone.
+Guarantees: `GET /sagas/{id}` answers in the shape of the source document, names and statuses of the
+steps and of the compensations, from the database alone.
 
-Leaves out: who may operate, and who may read (errors are shown as the steps raised them: a few lines, no SQL). And problem
-details, which the app that includes the routes installs (`labkit.shop.problems` does).
+Leaves out: who may operate, and who may read (errors are shown as the steps raised them: a few
+lines, no SQL). And problem details, which the app that includes the routes installs
+(`labkit.shop.problems` does).
 
 Source: RFC 9110, 15.3.3 (202 Accepted).
 """
@@ -31,17 +33,23 @@ class Resolution(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    note: Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")]
+    note: Annotated[
+        str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")
+    ]
 
 
 def saga_routes(orchestrator: Orchestrator) -> APIRouter:
-    """The routes below `/sagas`. Their errors are `UnknownSaga`, `UnknownDefinition`, `WrongStatus`, `DatabaseUnavailable`."""
+    """The routes below `/sagas`. Their errors are `UnknownSaga`, `UnknownDefinition`,
+    `WrongStatus`, `DatabaseUnavailable`.
+    """
     routes = APIRouter(prefix="/sagas", tags=["sagas"])
 
     @routes.get("")
     async def find(
         status: Annotated[Status | None, Query()] = None,
-        after: Annotated[str | None, Query(pattern=ID, description="The last id of the page before")] = None,
+        after: Annotated[
+            str | None, Query(pattern=ID, description="The last id of the page before")
+        ] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> list[dict[str, Any]]:
         """The sagas in a status, the oldest first."""

@@ -1,7 +1,8 @@
 """What is known of one saga: a log of facts, and the state that they add up to.
 
-Shows: the log is the truth, and `Saga.note` is the only way to the state. What runs on notes a fact as it learns it; what
-recovers notes the same facts as it reads them. So a recovered saga cannot differ from one that never crashed.
+Shows: the log is the truth, and `Saga.note` is the only way to the state. What runs on notes a fact
+as it learns it; what recovers notes the same facts as it reads them. So a recovered saga cannot
+differ from one that never crashed.
 
 A *leg* is one direction of one step: its doing, or its undoing.
 
@@ -29,13 +30,17 @@ ACTIVE = ("pending", "running", "compensating")
 """The statuses in which a worker has something to do."""
 PARKED = ("compensation_failed", "stuck")
 """The statuses that wait for an operator."""
-Status = Literal["pending", "running", "compensating", "completed", "compensated", "compensation_failed", "stuck"]
+Status = Literal[
+    "pending", "running", "compensating", "completed", "compensated", "compensation_failed", "stuck"
+]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One row of a saga's log. `at`: seconds since 1970; `data`: a result, or the error, or a reason."""
+    """One row of a saga's log. `at`: seconds since 1970; `data`: a result, or the error, or a
+    reason.
+    """
 
     seq: int
     at: float
@@ -47,7 +52,9 @@ class Fact:
 
 @dataclass
 class Leg:
-    """How far the doing or the undoing of a step has come. `unsure`: an earlier call ended without an answer."""
+    """How far the doing or the undoing of a step has come. `unsure`: an earlier call ended without
+    an answer.
+    """
 
     status: str = "pending"
     attempts: int = 0
@@ -58,7 +65,9 @@ class Leg:
 
 @dataclass
 class Saga:
-    """A saga as it is known here. `revision` grows with every commit: whoever holds an old one may not write."""
+    """A saga as it is known here. `revision` grows with every commit: whoever holds an old one may
+    not write.
+    """
 
     id: str
     name: str
@@ -80,7 +89,11 @@ class Saga:
     @property
     def direction(self) -> Direction:
         """Where it is heading."""
-        return "undo" if self.status in ("compensating", "compensated", "compensation_failed") else "do"
+        return (
+            "undo"
+            if self.status in ("compensating", "compensated", "compensation_failed")
+            else "do"
+        )
 
     @property
     def results(self) -> dict[str, Any]:
@@ -103,10 +116,19 @@ class Saga:
     def given_up(self) -> list[tuple[str, Direction]]:
         """The legs that no further call will be made for: why a saga waits for an operator."""
         way = self.direction
-        return [key for key, leg in self._legs.items() if key[1] == way and leg.status in ("failed", "unknown")]
+        return [
+            key
+            for key, leg in self._legs.items()
+            if key[1] == way and leg.status in ("failed", "unknown")
+        ]
 
     def note(
-        self, at: float, event: str, step: str | None = None, direction: Direction | None = None, data: Any = None
+        self,
+        at: float,
+        event: str,
+        step: str | None = None,
+        direction: Direction | None = None,
+        data: Any = None,
     ) -> None:
         """Take one more fact into account."""
         self.log.append(Fact(len(self.log), at, event, step, direction, data))
@@ -122,7 +144,10 @@ class Saga:
 def _move(leg: Leg, event: str, data: Any) -> None:
     match event:
         case "started":
-            leg.unsure = leg.unsure or leg.status in ("started", "unknown")  # announced before, and no answer is known
+            leg.unsure = leg.unsure or leg.status in (
+                "started",
+                "unknown",
+            )  # announced before, and no answer is known
             leg.status, leg.attempts = "started", leg.attempts + 1
         case "called off":
             leg.status, leg.attempts = "pending", 0
@@ -142,10 +167,16 @@ def _move(leg: Leg, event: str, data: Any) -> None:
 
 
 def next_steps(definition: SagaDefinition, saga: Saga, but: Step | None = None) -> tuple[Step, ...]:
-    """The steps to do next, or to undo next; several only when they are of one group, none at the end. `but`: taken as done."""
+    """The steps to do next, or to undo next; several only when they are of one group, none at the
+    end. `but`: taken as done.
+    """
     forward = saga.direction == "do"
     for batch in definition.batches if forward else reversed(definition.batches):
-        open_ = tuple(step for step in batch if step is not but and (_to_do(step, saga) if forward else _to_undo(step, saga)))
+        open_ = tuple(
+            step
+            for step in batch
+            if step is not but and (_to_do(step, saga) if forward else _to_undo(step, saga))
+        )
         if open_:
             return open_
     return ()
@@ -156,12 +187,21 @@ def _to_do(step: Step, saga: Saga) -> bool:
 
 
 def _to_undo(step: Step, saga: Saga) -> bool:
-    return undo_is_due(step, saga) and saga.leg(step.name, "undo").status not in ("completed", "failed", "resolved")
+    return undo_is_due(step, saga) and saga.leg(step.name, "undo").status not in (
+        "completed",
+        "failed",
+        "resolved",
+    )
 
 
 def undo_is_due(step: Step, saga: Saga) -> bool:
     """Whether the step has to be undone should the saga turn back: it happened, or may have."""
-    return step.compensation is not None and saga.leg(step.name, "do").status in ("started", "unknown", "completed", "resolved")
+    return step.compensation is not None and saga.leg(step.name, "do").status in (
+        "started",
+        "unknown",
+        "completed",
+        "resolved",
+    )
 
 
 def can_turn_back(definition: SagaDefinition, saga: Saga) -> bool:
@@ -170,4 +210,6 @@ def can_turn_back(definition: SagaDefinition, saga: Saga) -> bool:
     if pivot is None:
         return True
     status = saga.leg(pivot.name, "do").status
-    return status in ("pending", "failed") or (status in ("started", "unknown") and pivot.compensation is not None)
+    return status in ("pending", "failed") or (
+        status in ("started", "unknown") and pivot.compensation is not None
+    )

@@ -1,11 +1,12 @@
 """Where sagas are kept: a head row for the claim and the index, and the log, which is the truth.
 
-Shows: the one write of a driver (`moves.saving`). `claim` checks and renews the claim, `append` adds what is new to the log:
-two statements in one transaction, between which a local step adds its own effect. The claim is a compare-and-set on
-`revision`: a worker that was taken over, however long it slept, changes no row and gets `ClaimLost`, and its transaction is
-rolled back.
+Shows: the one write of a driver (`moves.saving`). `claim` checks and renews the claim, `append`
+adds what is new to the log: two statements in one transaction, between which a local step adds its
+own effect. The claim is a compare-and-set on `revision`: a worker that was taken over, however long
+it slept, changes no row and gets `ClaimLost`, and its transaction is rolled back.
 
-Guarantees: a fact is in the log only if whoever wrote it held the claim at that commit; facts have no gaps and one order.
+Guarantees: a fact is in the log only if whoever wrote it held the claim at that commit; facts have
+no gaps and one order.
 
 Leaves out: deleting old sagas, and tables that change (a table that is there is taken as it is).
 """
@@ -36,8 +37,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from labkit.consistency.errors import ClaimLost
-from labkit.consistency.transactions import begin_immediate, create_tables, insert_if_new, reading, use_write_ahead_log
+from labkit.base.errors import ClaimLost
+from labkit.base.transactions import (
+    begin_immediate,
+    create_tables,
+    insert_if_new,
+    reading,
+    use_write_ahead_log,
+)
 from labkit.sagas.errors import SagaExists, UnknownSaga
 from labkit.sagas.state import ACTIVE, Saga
 
@@ -70,13 +77,29 @@ saga_log = Table(
     Column("direction", String(4)),
     Column("data", JSON(none_as_null=True)),
 )
-_HEAD = ("id", "name", "version", "input", "deadline", "created_at", "revision", "owner", "lease_until", "cancel_requested")
+_HEAD = (
+    "id",
+    "name",
+    "version",
+    "input",
+    "deadline",
+    "created_at",
+    "revision",
+    "owner",
+    "lease_until",
+    "cancel_requested",
+)
 _FACT = ("seq", "at", "event", "step", "direction", "data")
 _NEW, _APPEND = insert_if_new(sagas), insert(saga_log)
 _CLAIM = (
     update(sagas)
     .where(sagas.c.id == bindparam("saga"), sagas.c.revision == bindparam("known"))
-    .values({name: bindparam(f"new_{name}") for name in ("revision", "status", "reason", "owner", "lease_until")})
+    .values(
+        {
+            name: bindparam(f"new_{name}")
+            for name in ("revision", "status", "reason", "owner", "lease_until")
+        }
+    )
     .returning(sagas.c.cancel_requested)
 )
 
@@ -89,23 +112,45 @@ async def create_sagas(engine: AsyncEngine) -> None:
 
 
 async def claim(
-    connection: AsyncConnection, saga: Saga, *, owner: str | None, lease_until: float, status: str, reason: str | None
+    connection: AsyncConnection,
+    saga: Saga,
+    *,
+    owner: str | None,
+    lease_until: float,
+    status: str,
+    reason: str | None,
 ) -> bool:
-    """Write the head: the first statement of every save. Returns whether somebody asked to cancel. Raises `ClaimLost`.
+    """Write the head: the first statement of every save. Returns whether somebody asked to cancel.
+    Raises `ClaimLost`.
 
     A saga that is in no table yet (revision 0) gets its row here, or `SagaExists` is raised.
     """
-    new = {"revision": saga.revision + 1, "status": status, "reason": reason, "owner": owner, "lease_until": lease_until}
+    new = {
+        "revision": saga.revision + 1,
+        "status": status,
+        "reason": reason,
+        "owner": owner,
+        "lease_until": lease_until,
+    }
     if saga.revision == 0:
-        head = {name: getattr(saga, name) for name in ("id", "name", "version", "input", "deadline", "created_at")}
+        head = {
+            name: getattr(saga, name)
+            for name in ("id", "name", "version", "input", "deadline", "created_at")
+        }
         made = await connection.execute(_NEW, head | new)
         if not made.rowcount:
             raise SagaExists(saga.id)
         return False
-    values = {"saga": saga.id, "known": saga.revision, **{f"new_{name}": value for name, value in new.items()}}
+    values = {
+        "saga": saga.id,
+        "known": saga.revision,
+        **{f"new_{name}": value for name, value in new.items()},
+    }
     cancel: bool | None = (await connection.execute(_CLAIM, values)).scalar_one_or_none()
     if cancel is None:
-        raise ClaimLost(f"saga {saga.id!r} has moved on from revision {saga.revision}; somebody else drives it")
+        raise ClaimLost(
+            f"saga {saga.id!r} has moved on from revision {saga.revision}; somebody else drives it"
+        )
     return cancel
 
 
@@ -114,7 +159,9 @@ async def add(engine: AsyncEngine, saga: Saga, within: float | None) -> bool:
     saga.note(saga.created_at, "pending")
     try:
         async with begin_immediate(engine, within=within) as connection:
-            await claim(connection, saga, owner=None, lease_until=0.0, status="pending", reason=None)
+            await claim(
+                connection, saga, owner=None, lease_until=0.0, status="pending", reason=None
+            )
             await append(connection, saga)
     except SagaExists:
         return False
@@ -132,10 +179,18 @@ async def append(connection: AsyncConnection, saga: Saga) -> None:
 async def load(engine: AsyncEngine, saga_id: str, within: float | None) -> Saga:
     """The saga, from the database alone. Raises `UnknownSaga`."""
     async with reading(engine, within=within) as connection:
-        head = (await connection.execute(select(sagas).where(sagas.c.id == saga_id))).mappings().one_or_none()
+        head = (
+            (await connection.execute(select(sagas).where(sagas.c.id == saga_id)))
+            .mappings()
+            .one_or_none()
+        )
         if head is None:
             raise UnknownSaga(saga_id)
-        log = (await connection.execute(select(saga_log).where(saga_log.c.saga_id == saga_id).order_by(saga_log.c.seq))).all()
+        log = (
+            await connection.execute(
+                select(saga_log).where(saga_log.c.saga_id == saga_id).order_by(saga_log.c.seq)
+            )
+        ).all()
     saga = Saga(**{name: head[name] for name in _HEAD})
     for fact in log:
         saga.note(fact.at, fact.event, fact.step, fact.direction, fact.data)
@@ -153,7 +208,8 @@ async def claimable(
     limit: int,
     within: float | None,
 ) -> list[str]:
-    """Sagas with something to do that nobody drives: new ones, those whose lease ended, and our own; the oldest first.
+    """Sagas with something to do that nobody drives: new ones, those whose lease ended, and our
+    own; the oldest first.
 
     Only of `known` definitions (name, version), and not those of `but`.
     """
@@ -163,4 +219,9 @@ async def claimable(
     if but:
         found = found.where(sagas.c.id.not_in(sorted(but)))
     async with reading(engine, within=within) as connection:
-        return [row.id for row in await connection.execute(found.order_by(sagas.c.created_at, sagas.c.id).limit(limit))]
+        return [
+            row.id
+            for row in await connection.execute(
+                found.order_by(sagas.c.created_at, sagas.c.id).limit(limit)
+            )
+        ]

@@ -1,4 +1,5 @@
-"""What there is to see of a saga: its status in the document's shape, lists of sagas, and the timeline of one.
+"""What there is to see of a saga: its status in the document's shape, lists of sagas, and the
+timeline of one.
 
 Shows: the answer to "what became of my order?" is one read in one place. One saga is shown from its
 log; lists are read from the head rows.
@@ -13,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import and_, or_, select
 
-from labkit.consistency.transactions import reading
+from labkit.base.transactions import reading
 from labkit.sagas.definition import SagaDefinition
 from labkit.sagas.errors import UnknownDefinition, UnknownSaga
 from labkit.sagas.moves import Worker
@@ -21,12 +22,16 @@ from labkit.sagas.state import STATUSES, Leg, undo_is_due
 from labkit.sagas.store import load, sagas
 
 
-async def status(worker: Worker, definitions: Mapping[tuple[str, int], SagaDefinition], saga_id: str) -> dict[str, Any]:
+async def status(
+    worker: Worker, definitions: Mapping[tuple[str, int], SagaDefinition], saga_id: str
+) -> dict[str, Any]:
     """See `Orchestrator.status`."""
     saga = await load(worker.engine, saga_id, worker.within)
     definition = definitions.get((saga.name, saga.version))
     if definition is None:
-        raise UnknownDefinition(saga.name, saga.version, [f"{name} {version}" for name, version in sorted(definitions)])
+        raise UnknownDefinition(
+            saga.name, saga.version, [f"{name} {version}" for name, version in sorted(definitions)]
+        )
     back = saga.direction == "undo"
     undone = [step for step in reversed(definition.steps) if back and undo_is_due(step, saga)]
     return {
@@ -42,24 +47,40 @@ async def status(worker: Worker, definitions: Mapping[tuple[str, int], SagaDefin
     }
 
 
-async def find(worker: Worker, status: str | None, after: str | None, limit: int) -> list[dict[str, Any]]:
+async def find(
+    worker: Worker, status: str | None, after: str | None, limit: int
+) -> list[dict[str, Any]]:
     """See `Orchestrator.find`."""
     if status is not None and status not in STATUSES:
         raise ValueError(f"status must be one of {', '.join(STATUSES)}, got {status!r}")
     if not 1 <= limit <= 1000:
         raise ValueError(f"limit must be from 1 to 1000, got {limit!r}")
     columns = sagas.c
-    found = select(columns.id, columns.name, columns.version, columns.status, columns.reason, columns.created_at)
+    found = select(
+        columns.id,
+        columns.name,
+        columns.version,
+        columns.status,
+        columns.reason,
+        columns.created_at,
+    )
     if status is not None:
         found = found.where(columns.status == status)
     async with reading(worker.engine, within=worker.within) as connection:
         if after is not None:
-            last = (await connection.execute(select(columns.created_at).where(columns.id == after))).scalar_one_or_none()
+            last = (
+                await connection.execute(select(columns.created_at).where(columns.id == after))
+            ).scalar_one_or_none()
             if last is None:
                 raise UnknownSaga(after)
-            found = found.where(or_(columns.created_at > last, and_(columns.created_at == last, columns.id > after)))
+            found = found.where(
+                or_(columns.created_at > last, and_(columns.created_at == last, columns.id > after))
+            )
         rows = await connection.execute(found.order_by(columns.created_at, columns.id).limit(limit))
-        return [{"saga_id": row.id, "saga": row.name, **{k: row._mapping[k] for k in _LISTED}} for row in rows]
+        return [
+            {"saga_id": row.id, "saga": row.name, **{k: row._mapping[k] for k in _LISTED}}
+            for row in rows
+        ]
 
 
 _LISTED = ("version", "status", "reason", "created_at")
@@ -69,7 +90,13 @@ async def timeline(worker: Worker, saga_id: str) -> list[dict[str, Any]]:
     """See `Orchestrator.timeline`."""
     saga = await load(worker.engine, saga_id, worker.within)
     return [
-        {"at": fact.at, "event": fact.event, "step": fact.step, "direction": fact.direction, "data": fact.data}
+        {
+            "at": fact.at,
+            "event": fact.event,
+            "step": fact.step,
+            "direction": fact.direction,
+            "data": fact.data,
+        }
         for fact in saga.log
     ]
 

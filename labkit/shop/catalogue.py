@@ -1,4 +1,5 @@
-"""The catalogue: what the shop sells, read from `data/catalogue.json`, and the database filled with it.
+"""The catalogue: what the shop sells, read from `data/catalogue.json`, and the database filled with
+it.
 
 `await open_shop(engine, catalogue())` creates every table a chapter needs and stocks the shelves.
 """
@@ -13,9 +14,9 @@ from pathlib import Path
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from labkit.consistency import idempotency
-from labkit.consistency.inventory import create_inventory
-from labkit.consistency.transactions import begin_immediate, create_tables, use_write_ahead_log
+from labkit.base import idempotency
+from labkit.base.transactions import begin_immediate, create_tables, use_write_ahead_log
+from labkit.inventory.stock import create_inventory
 from labkit.shop import tables
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "data" / "catalogue.json"
@@ -36,7 +37,9 @@ class Product:
         for field in ("price_cents", "stock"):
             value = getattr(self, field)
             if not isinstance(value, int) or value < 0:
-                raise ValueError(f"{field} of {self.sku!r} must be a whole number of at least 0, got {value!r}")
+                raise ValueError(
+                    f"{field} of {self.sku!r} must be a whole number of at least 0, got {value!r}"
+                )
 
 
 def catalogue(path: Path = CATALOGUE) -> tuple[Product, ...]:
@@ -45,12 +48,17 @@ def catalogue(path: Path = CATALOGUE) -> tuple[Product, ...]:
 
 
 async def open_shop(engine: AsyncEngine, products: Iterable[Product]) -> None:
-    """Create the shop's tables where they are missing, and put these products into catalogue and inventory."""
+    """Create the shop's tables where they are missing, and put these products into catalogue and
+    inventory.
+    """
     shelf = tuple(products)
     await use_write_ahead_log(engine)
     async with begin_immediate(engine) as connection:
         await create_tables(connection, tables.metadata, idempotency.metadata)
         if shelf:
-            rows = [{"sku": product.sku, "name": product.name, "price_cents": product.price_cents} for product in shelf]
+            rows = [
+                {"sku": product.sku, "name": product.name, "price_cents": product.price_cents}
+                for product in shelf
+            ]
             await connection.execute(insert(tables.products), rows)
     await create_inventory(engine, {product.sku: product.stock for product in shelf})

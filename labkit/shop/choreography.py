@@ -15,13 +15,15 @@ Shows: the complete event table of the order.
 | `OrderTimedOut` | orders, **cancelled** | warehouse, payments, shipping: undo | `StockReleased`, `PaymentRefunded` |
 | `StockReleased`, `PaymentRefunded` | warehouse, payments | orders: note it | |
 
-Guarantees, with inbox and outbox, as long as the broker forgets nothing, or what it forgot is republished: the order ends
-completed with stock, payment and parcel, or cancelled with none of them, each taken once and given back once. Only `orders`
-decides which: whoever deletes the order's deadline, in the transaction that changes the order. Who undoes leaves a tombstone,
-so that what it undoes may come later.
+Guarantees, with inbox and outbox, as long as the broker forgets nothing, or what it forgot is
+republished: the order ends completed with stock, payment and parcel, or cancelled with none of
+them, each taken once and given back once. Only `orders` decides which: whoever deletes the order's
+deadline, in the transaction that changes the order. Who undoes leaves a tombstone, so that what it
+undoes may come later.
 
-Leaves out: a view of the whole. Where an order is now, no single service knows. Nobody reads another's tables: each copies what
-it will need from `OrderPlaced`, and finds the event after it early as long as it has not.
+Leaves out: a view of the whole. Where an order is now, no single service knows. Nobody reads
+another's tables: each copies what it will need from `OrderPlaced`, and finds the event after it
+early as long as it has not.
 
 Source: Richardson, "Microservices Patterns", 2018, ch. 4 (choreography-based sagas).
 """
@@ -33,12 +35,12 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from labkit.consistency.errors import OutOfStock, UnknownSku
-from labkit.consistency.transactions import begin_immediate, create_tables
-from labkit.sagas import deadline, inbox, outbox, relay
-from labkit.sagas.deadline import Deadlines
-from labkit.sagas.envelope import Envelope, Event
-from labkit.sagas.subscriber import Service
+from labkit.base.transactions import begin_immediate, create_tables
+from labkit.inventory.errors import OutOfStock, UnknownSku
+from labkit.messaging import deadline, inbox, outbox, relay
+from labkit.messaging.deadline import Deadlines
+from labkit.messaging.envelope import Envelope, Event
+from labkit.messaging.subscriber import Service
 from labkit.shop import order_copies, purchases
 from labkit.shop.order_copies import recall, remember
 from labkit.shop.order_events import (
@@ -60,9 +62,15 @@ Events = Iterable[Event]
 
 
 def order_services(
-    clock: Callable[[], float], *, shelves: Shelves = SHELVES, money: Money = MONEY, parcels: Parcels = PARCELS
+    clock: Callable[[], float],
+    *,
+    shelves: Shelves = SHELVES,
+    money: Money = MONEY,
+    parcels: Parcels = PARCELS,
 ) -> tuple[Service, ...]:
-    """The four, as lists of reactions; `clock` (seconds since 1970) is what `orders` dates its notes by."""
+    """The four, as lists of reactions; `clock` (seconds since 1970) is what `orders` dates its
+    notes by.
+    """
     return orders(clock), warehouse(shelves), payments(money), shipping(parcels)
 
 
@@ -74,8 +82,12 @@ def orders(clock: Callable[[], float]) -> Service:
     deadlines = Deadlines(service.name)
 
     @service.on(ParcelBooked, ends="completed")
-    async def complete(connection: AsyncConnection, event: ParcelBooked, envelope: Envelope) -> Events:
-        if await deadlines.clear(connection, event.order):  # without a deadline it has ended: this parcel is being cancelled
+    async def complete(
+        connection: AsyncConnection, event: ParcelBooked, envelope: Envelope
+    ) -> Events:
+        if await deadlines.clear(
+            connection, event.order
+        ):  # without a deadline it has ended: this parcel is being cancelled
             await purchases.complete(connection, event.order)
         return ()
 
@@ -100,9 +112,13 @@ def warehouse(shelves: Shelves = SHELVES) -> Service:
     service = Service("warehouse")
 
     @service.on(OrderPlaced, emits=(StockReserved, StockRefused))
-    async def reserve(connection: AsyncConnection, event: OrderPlaced, envelope: Envelope) -> Events:
+    async def reserve(
+        connection: AsyncConnection, event: OrderPlaced, envelope: Envelope
+    ) -> Events:
         try:
-            await shelves.reserve(connection, event.order, [(line.sku, line.quantity) for line in event.lines])
+            await shelves.reserve(
+                connection, event.order, [(line.sku, line.quantity) for line in event.lines]
+            )
         except (OutOfStock, UnknownSku) as refusal:
             return [StockRefused(event.order, str(refusal))]
         except Withdrawn:
@@ -123,12 +139,18 @@ def payments(money: Money = MONEY) -> Service:
     service = Service("payments")
 
     @service.on(OrderPlaced)
-    async def remember_the_bill(connection: AsyncConnection, event: OrderPlaced, envelope: Envelope) -> Events:
-        await remember(connection, service.name, event.order, customer=event.customer, cents=event.cents)
+    async def remember_the_bill(
+        connection: AsyncConnection, event: OrderPlaced, envelope: Envelope
+    ) -> Events:
+        await remember(
+            connection, service.name, event.order, customer=event.customer, cents=event.cents
+        )
         return ()
 
     @service.on(StockReserved, emits=(PaymentCharged, PaymentDeclined))
-    async def charge(connection: AsyncConnection, event: StockReserved, envelope: Envelope) -> Events:
+    async def charge(
+        connection: AsyncConnection, event: StockReserved, envelope: Envelope
+    ) -> Events:
         bill = await recall(connection, service.name, event.order)
         try:
             await money.charge(connection, event.order, bill.customer, bill.cents)
@@ -140,7 +162,11 @@ def payments(money: Money = MONEY) -> Service:
 
     async def refund(connection: AsyncConnection, event: Any, envelope: Envelope) -> Events:
         undone = await money.refund(connection, event.order)
-        return [PaymentRefunded(event.order, undone["refunded_cents"])] if undone["refunded_cents"] else ()
+        return (
+            [PaymentRefunded(event.order, undone["refunded_cents"])]
+            if undone["refunded_cents"]
+            else ()
+        )
 
     for reason in (ShippingRefused, OrderTimedOut):
         service.on(reason, emits=(PaymentRefunded,))(refund)
@@ -152,12 +178,16 @@ def shipping(parcels: Parcels = PARCELS) -> Service:
     service = Service("shipping")
 
     @service.on(OrderPlaced)
-    async def remember_the_address(connection: AsyncConnection, event: OrderPlaced, envelope: Envelope) -> Events:
+    async def remember_the_address(
+        connection: AsyncConnection, event: OrderPlaced, envelope: Envelope
+    ) -> Events:
         await remember(connection, service.name, event.order, country=event.country)
         return ()
 
     @service.on(PaymentCharged, emits=(ParcelBooked, ShippingRefused))
-    async def book(connection: AsyncConnection, event: PaymentCharged, envelope: Envelope) -> Events:
+    async def book(
+        connection: AsyncConnection, event: PaymentCharged, envelope: Envelope
+    ) -> Events:
         address = await recall(connection, service.name, event.order)
         try:
             booked = await parcels.book(connection, event.order, {"country": address.country})
@@ -168,7 +198,9 @@ def shipping(parcels: Parcels = PARCELS) -> Service:
         return [ParcelBooked(event.order, booked["parcel"])]
 
     @service.on(OrderTimedOut)
-    async def cancel(connection: AsyncConnection, event: OrderTimedOut, envelope: Envelope) -> Events:
+    async def cancel(
+        connection: AsyncConnection, event: OrderTimedOut, envelope: Envelope
+    ) -> Events:
         await parcels.cancel(connection, event.order)
         return ()
 
@@ -176,8 +208,16 @@ def shipping(parcels: Parcels = PARCELS) -> Service:
 
 
 async def open_choreography(engine: AsyncEngine) -> None:
-    """Create, where they are missing, the tables that a service has besides those of its trade; and those of `orders`."""
+    """Create, where they are missing, the tables that a service has besides those of its trade; and
+    those of `orders`.
+    """
     await purchases.open_purchases(engine)
-    parts = (order_copies.metadata, inbox.metadata, outbox.metadata, relay.metadata, deadline.metadata)
+    parts = (
+        order_copies.metadata,
+        inbox.metadata,
+        outbox.metadata,
+        relay.metadata,
+        deadline.metadata,
+    )
     async with begin_immediate(engine) as connection:
         await create_tables(connection, *parts)

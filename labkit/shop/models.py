@@ -1,8 +1,9 @@
-"""What crosses the wire of the order service, as pydantic models, and the types that it shares with the participants and the
-events: bounds are part of the type, and of the OpenAPI document, and each is written here only.
+"""What crosses the wire of the order service, as pydantic models, and the types that it shares with
+the participants and the events: bounds are part of the type, and of the OpenAPI document, and each
+is written here only.
 
-Strict: a quantity of "3", 3.0 or true is refused, not guessed at; a field that is not known is refused, not dropped.
-"""
+Strict: a quantity of "3", 3.0 or true is refused, not guessed at; a field that is not known is
+refused, not dropped."""
 
 from __future__ import annotations
 
@@ -15,8 +16,15 @@ MAX_QUANTITY = 100
 MAX_LINES = 50
 COUNTRY = r"^[A-Z]{2}$"
 
-Sku = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$", description="Stock keeping unit", examples=["tent-2p"])]
-Customer = Annotated[str, Field(pattern=r"^[A-Za-z0-9._@-]{1,64}$", description="Customer id", examples=["ada"])]
+Sku = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,63}$", description="Stock keeping unit", examples=["tent-2p"]
+    ),
+]
+Customer = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9._@-]{1,64}$", description="Customer id", examples=["ada"])
+]
 Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY, description="How many")]
 OrderId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Cents = Annotated[int, Field(ge=1, le=10**12)]
@@ -74,17 +82,25 @@ class Problem(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    type: Annotated[str, Field(description="Names the kind of problem", examples=["/problems/insufficient-stock"])]
+    type: Annotated[
+        str,
+        Field(description="Names the kind of problem", examples=["/problems/insufficient-stock"]),
+    ]
     title: str
     status: int
     detail: str
     sku: str | None = None
     wanted: int | None = None
-    available: Annotated[int | None, Field(description="How many a read just after the refusal saw")] = None
+    available: Annotated[
+        int | None, Field(description="How many a read just after the refusal saw")
+    ] = None
     outcome: Annotated[
         Literal["failed", "unknown"] | None,
-        Field(description="Did it happen? failed: definitely not. unknown: repeat with the same Idempotency-Key to find out"),
+        Field(
+            description="Did it happen? failed: definitely not. unknown: repeat with the same Idempotency-Key to find out"
+        ),
     ] = None
     errors: Annotated[
-        list[dict[str, Any]] | None, Field(description="field, value and what is allowed, for each invalid field")
+        list[dict[str, Any]] | None,
+        Field(description="field, value and what is allowed, for each invalid field"),
     ] = None

@@ -1,9 +1,10 @@
 """What a service keeps of orders that are not its own, so that it never reads another's tables.
 
-Shows: event-carried state. `remember` copies what a service will need from `OrderPlaced`; `recall` gives it back when its turn
-has come, and says `Early` when the turn came first.
+Shows: event-carried state. `remember` copies what a service will need from `OrderPlaced`; `recall`
+gives it back when its turn has come, and says `Early` when the turn came first.
 
-Guarantees: the first copy stays; a message that comes twice changes nothing. Leaves out: changes to an order, and forgetting.
+Guarantees: the first copy stays; a message that comes twice changes nothing. Leaves out: changes to
+an order, and forgetting.
 
 Source: Fowler 2017, "What do you mean by Event-Driven?" (event-carried state transfer).
 """
@@ -15,8 +16,8 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, MetaData, Row, String, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from labkit.consistency.transactions import insert_if_new
-from labkit.sagas.subscriber import Early
+from labkit.base.transactions import insert_if_new
+from labkit.messaging.subscriber import Early
 
 metadata = MetaData()
 copies = Table(
@@ -40,7 +41,13 @@ async def remember(
     cents: int | None = None,
 ) -> None:
     """Keep these facts of the order for `service`."""
-    row = {"service": service, "reference": order, "customer": customer, "country": country, "cents": cents}
+    row = {
+        "service": service,
+        "reference": order,
+        "customer": customer,
+        "country": country,
+        "cents": cents,
+    }
     await connection.execute(insert_if_new(copies).values(row))
 
 

@@ -1,10 +1,12 @@
-"""What the services of the shop tell each other about an order, as frozen dataclasses whose bounds are part of the type.
+"""What the services of the shop tell each other about an order, as frozen dataclasses whose bounds
+are part of the type.
 
-`order_catalog()` reads and writes them. `OrderPlaced` carries all that anybody needs to know of the order, so that nobody has
-to ask; the others carry what is new. Who says and who hears which is in `labkit.shop.choreography`.
+`order_catalog()` reads and writes them. `OrderPlaced` carries all that anybody needs to know of the
+order, so that nobody has to ask; the others carry what is new. Who says and who hears which is in
+`labkit.shop.choreography`.
 
-Leaves out: prices per line (the total is what is charged) and addresses (the country decides whether shipping serves it).
-"""
+Leaves out: prices per line (the total is what is charged) and addresses (the country decides
+whether shipping serves it)."""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from labkit.sagas.envelope import Catalog
+from labkit.messaging.envelope import Catalog
 from labkit.shop.models import MAX_LINES, Cents, Country, Customer, OrderId, Quantity, Sku
 
 Reason = Annotated[str, Field(pattern=r"^[^\x00]{0,300}$")]  # PostgreSQL stores no zero
@@ -102,7 +104,9 @@ class ShippingRefused:
 
 @dataclass(frozen=True)
 class OrderTimedOut:
-    """The order was cancelled because it took too long: whoever has done, or will be asked to do, its part, undoes it."""
+    """The order was cancelled because it took too long: whoever has done, or will be asked to do,
+    its part, undoes it.
+    """
 
     order: OrderId
 

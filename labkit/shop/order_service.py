@@ -1,11 +1,14 @@
-"""The order service with a saga behind it: `POST /orders` is 202 and a Location, `GET /sagas/{id}` says what became of it.
+"""The order service with a saga behind it: `POST /orders` is 202 and a Location, `GET /sagas/{id}`
+says what became of it.
 
-Shows: accepting an order is one commit, the row of its saga; a worker does the rest (`orchestrator.work()`), in this process or
-in another. The client chooses the id: with an Idempotency-Key, the order of that key is the same one however often it is sent.
+Shows: accepting an order is one commit, the row of its saga; a worker does the rest
+(`orchestrator.work()`), in this process or in another. The client chooses the id: with an
+Idempotency-Key, the order of that key is the same one however often it is sent.
 
-Guarantees: an order that was answered 202 is completed or cancelled in the end, whoever crashes, as long as the participants
-come back before the retries of an undo end (`order_saga.PATIENT`); else it waits for an operator, and says so. A repeated
-request starts nothing new; the same key with another order is 422.
+Guarantees: an order that was answered 202 is completed or cancelled in the end, whoever crashes, as
+long as the participants come back before the retries of an undo end (`order_saga.PATIENT`); else it
+waits for an operator, and says so. A repeated request starts nothing new; the same key with another
+order is 422.
 
 Leaves out: authentication, and telling the client by itself (it polls the Location).
 
@@ -42,19 +45,33 @@ class SagaOrder(BaseModel):
 
 
 def create_order_service(
-    *, orchestrator: Orchestrator, clock: Callable[[], float], ids: Callable[[str], str], patience: float | None = None
+    *,
+    orchestrator: Orchestrator,
+    clock: Callable[[], float],
+    ids: Callable[[str], str],
+    patience: float | None = None,
 ) -> FastAPI:
-    """The service. An order that has no parcel `patience` seconds after it was accepted turns back (None: never)."""
-    app = FastAPI(title="Orders", description="Accepts orders; their sagas do the rest.", version="2")
+    """The service. An order that has no parcel `patience` seconds after it was accepted turns back
+    (None: never).
+    """
+    app = FastAPI(
+        title="Orders", description="Accepts orders; their sagas do the rest.", version="2"
+    )
     install(app)
     app.include_router(saga_routes(orchestrator))
 
     @app.post("/orders", status_code=202)
     async def accept(order: SagaOrder, response: Response, key: Key = None) -> dict[str, Any]:
         """Accept an order. Its Location says what became of it."""
-        order_id = ids("order-") if key is None else f"order-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+        order_id = (
+            ids("order-")
+            if key is None
+            else f"order-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+        )
         deadline = None if patience is None else clock() + patience
-        await orchestrator.start(NAME, order.model_dump(exclude_none=True), saga_id=order_id, deadline=deadline)
+        await orchestrator.start(
+            NAME, order.model_dump(exclude_none=True), saga_id=order_id, deadline=deadline
+        )
         response.headers["Location"] = f"/sagas/{order_id}"
         return {"saga_id": order_id, "status": "accepted"}
 

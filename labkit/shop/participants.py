@@ -1,8 +1,10 @@
-"""The shop's participants over HTTP: payments, warehouse, shipping. Every command needs an Idempotency-Key.
+"""The shop's participants over HTTP: payments, warehouse, shipping. Every command needs an
+Idempotency-Key.
 
-Shows: a participant's inbox. Key, effect and answer are committed in one transaction, so a command that comes twice, at once
-or a day later, takes effect once and is answered alike; a refusal is an answer too. The key is the sender's (saga, step,
-direction), the `reference` is the order's: the first makes a *message* safe to repeat, the second makes *undo before do* safe.
+Shows: a participant's inbox. Key, effect and answer are committed in one transaction, so a command
+that comes twice, at once or a day later, takes effect once and is answered alike; a refusal is an
+answer too. The key is the sender's (saga, step, direction), the `reference` is the order's: the
+first makes a *message* safe to repeat, the second makes *undo before do* safe.
 
 | | 200 | refused |
 |---|---|---|
@@ -29,12 +31,20 @@ from fastapi import FastAPI, Header, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from labkit.consistency.errors import Refused
-from labkit.consistency.idempotency import Answer
-from labkit.consistency.transactions import begin_immediate
-from labkit.sagas.inbox import Inbox
+from labkit.base.errors import Refused
+from labkit.base.idempotency import Answer
+from labkit.base.transactions import begin_immediate
+from labkit.messaging.inbox import Inbox
 from labkit.shop import payments, shipping, warehouse
-from labkit.shop.models import MAX_LINES, Cents, Country, Customer, IdempotencyKey, OrderId, OrderItem
+from labkit.shop.models import (
+    MAX_LINES,
+    Cents,
+    Country,
+    Customer,
+    IdempotencyKey,
+    OrderId,
+    OrderItem,
+)
 from labkit.shop.problems import install, problem_of, to_response
 
 Key = Annotated[IdempotencyKey, Header(alias="Idempotency-Key")]
@@ -85,11 +95,16 @@ class Book(Command):
 class _Desk:
     """Answers commands, each in one transaction with the inbox."""
 
-    def __init__(self, consumer: str, engine: AsyncEngine, clock: Callable[[], float], within: float) -> None:
+    def __init__(
+        self, consumer: str, engine: AsyncEngine, clock: Callable[[], float], within: float
+    ) -> None:
         self._inbox, self._engine, self._within = Inbox(consumer, clock), engine, within
 
     async def answer(
-        self, key: str, command: Command, work: Callable[[AsyncConnection], Awaitable[dict[str, Any]]]
+        self,
+        key: str,
+        command: Command,
+        work: Callable[[AsyncConnection], Awaitable[dict[str, Any]]],
     ) -> Response:
         """The answer of `work`, now or as it was."""
         what = f"{type(command).__name__} {command.model_dump_json()}"
@@ -99,18 +114,24 @@ class _Desk:
                 return Answer(200, json.dumps(await work(connection)))
 
             fingerprint = hashlib.sha256(what.encode()).hexdigest()
-            answer, replayed = await self._inbox.once(connection, key, do, fingerprint=fingerprint, refusal=_refusal)
+            answer, replayed = await self._inbox.once(
+                connection, key, do, fingerprint=fingerprint, refusal=_refusal
+            )
         return to_response(answer, {"Idempotent-Replayed": "true"} if replayed else None)
 
 
-def create_payments_app(*, engine: AsyncEngine, clock: Callable[[], float], within: float = 5.0) -> FastAPI:
+def create_payments_app(
+    *, engine: AsyncEngine, clock: Callable[[], float], within: float = 5.0
+) -> FastAPI:
     """Payments on this database; `within` bounds each command's transaction, in seconds."""
     app, desk = _service("Payments"), _Desk("payments", engine, clock, within)
 
     @app.post("/payments/charge")
     async def charge(command: Charge, key: Key) -> Response:
         work = payments.charge
-        return await desk.answer(key, command, lambda c: work(c, command.reference, command.customer, command.cents))
+        return await desk.answer(
+            key, command, lambda c: work(c, command.reference, command.customer, command.cents)
+        )
 
     @app.post("/payments/refund")
     async def refund(command: Command, key: Key) -> Response:
@@ -119,14 +140,18 @@ def create_payments_app(*, engine: AsyncEngine, clock: Callable[[], float], with
     return app
 
 
-def create_warehouse_app(*, engine: AsyncEngine, clock: Callable[[], float], within: float = 5.0) -> FastAPI:
+def create_warehouse_app(
+    *, engine: AsyncEngine, clock: Callable[[], float], within: float = 5.0
+) -> FastAPI:
     """The warehouse on this database; `within` bounds each command's transaction, in seconds."""
     app, desk = _service("Warehouse"), _Desk("warehouse", engine, clock, within)
 
     @app.post("/allocations/reserve")
     async def reserve(command: Reserve, key: Key) -> Response:
         lines = [(item.sku, item.quantity) for item in command.items]
-        return await desk.answer(key, command, lambda c: warehouse.reserve(c, command.reference, lines))
+        return await desk.answer(
+            key, command, lambda c: warehouse.reserve(c, command.reference, lines)
+        )
 
     @app.post("/allocations/release")
     async def release(command: Command, key: Key) -> Response:
@@ -135,13 +160,19 @@ def create_warehouse_app(*, engine: AsyncEngine, clock: Callable[[], float], wit
     return app
 
 
-def create_shipping_app(*, engine: AsyncEngine, clock: Callable[[], float], within: float = 5.0) -> FastAPI:
+def create_shipping_app(
+    *, engine: AsyncEngine, clock: Callable[[], float], within: float = 5.0
+) -> FastAPI:
     """Shipping on this database; `within` bounds each command's transaction, in seconds."""
     app, desk = _service("Shipping"), _Desk("shipping", engine, clock, within)
 
     @app.post("/parcels/book")
     async def book(command: Book, key: Key) -> Response:
-        return await desk.answer(key, command, lambda c: shipping.book(c, command.reference, command.address.model_dump()))
+        return await desk.answer(
+            key,
+            command,
+            lambda c: shipping.book(c, command.reference, command.address.model_dump()),
+        )
 
     @app.post("/parcels/cancel")
     async def cancel(command: Command, key: Key) -> Response:

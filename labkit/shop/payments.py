@@ -1,18 +1,20 @@
 """Payments: charge a customer once for an order, and give it back once.
 
-Shows: what a participant of a saga must be able to do. Both functions run in the caller's transaction and know an order by its
-`reference`:
-- `charge` again answers as the first time; a refusal leaves nothing behind, so the caller may go on and commit;
-- `refund` of what was never charged leaves a **tombstone** (state "void"), and a charge that arrives after it is `Withdrawn`.
-  Whoever does not know whether a charge happened can therefore refund it, and is sure.
+Shows: what a participant of a saga must be able to do. Both functions run in the caller's
+transaction and know an order by its `reference`:
+- `charge` again answers as the first time; a refusal leaves nothing behind, so the caller may go on
+  and commit;
+- `refund` of what was never charged leaves a **tombstone** (state "void"), and a charge that
+  arrives after it is `Withdrawn`. Whoever does not know whether a charge happened can therefore
+  refund it, and is sure.
 
-Guarantees, on any schedule: one charge and at most one refund for a reference, and no customer beyond the limit. The primary
-key, the guarded UPDATEs and the CHECKs behind them say so.
+Guarantees, on any schedule: one charge and at most one refund for a reference, and no customer
+beyond the limit. The primary key, the guarded UPDATEs and the CHECKs behind them say so.
 
 Leaves out: authorise and capture, partial refunds, currencies, pruning the tombstones.
 
-Source: Richardson, "Microservices Patterns", 2nd ed. (compensatable transactions); Stripe API, "Idempotent requests".
-"""
+Source: Richardson, "Microservices Patterns", 2nd ed. (compensatable transactions); Stripe API,
+"Idempotent requests"."""
 
 from __future__ import annotations
 
@@ -22,10 +24,15 @@ from typing import Any
 from sqlalchemy import BigInteger, CheckConstraint, Column, MetaData, String, Table, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from labkit.consistency.errors import KeyReused
-from labkit.consistency.transactions import begin_immediate, create_tables, insert_if_new, use_write_ahead_log
-from labkit.consistency.validate import whole
-from labkit.sagas import inbox
+from labkit.base.errors import KeyReused
+from labkit.base.transactions import (
+    begin_immediate,
+    create_tables,
+    insert_if_new,
+    use_write_ahead_log,
+)
+from labkit.base.validation import whole
+from labkit.messaging import inbox
 from labkit.shop.refusals import Declined, Withdrawn
 
 metadata = MetaData()
@@ -34,7 +41,9 @@ accounts = Table(
     metadata,
     Column("customer", String(64), primary_key=True),
     Column("limit_cents", BigInteger, nullable=False),
-    Column("charged_cents", BigInteger, nullable=False, server_default="0"),  # these two only ever grow
+    Column(
+        "charged_cents", BigInteger, nullable=False, server_default="0"
+    ),  # these two only ever grow
     Column("refunded_cents", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("charged_cents - refunded_cents <= limit_cents", name="within_limit"),
     CheckConstraint("refunded_cents <= charged_cents", name="no_more_refunded_than_charged"),
@@ -50,21 +59,30 @@ payments = Table(
 )
 
 
-async def charge(connection: AsyncConnection, reference: str, customer: str, cents: int) -> dict[str, Any]:
-    """Charge `cents` (at least 1) to the customer's account. Raises `Declined` or `Withdrawn`: nothing was charged.
+async def charge(
+    connection: AsyncConnection, reference: str, customer: str, cents: int
+) -> dict[str, Any]:
+    """Charge `cents` (at least 1) to the customer's account. Raises `Declined` or `Withdrawn`:
+    nothing was charged.
 
     `KeyReused`: the reference is that of another payment.
     """
     whole("cents", cents, 1)
     wanted = {"reference": reference, "customer": customer, "cents": cents, "state": "charged"}
-    async with connection.begin_nested():  # a refusal takes back the row too, and the caller's transaction can go on
+    async with (
+        connection.begin_nested()
+    ):  # a refusal takes back the row too, and the caller's transaction can go on
         new = await connection.execute(insert_if_new(payments).values(wanted))
         if not new.rowcount:
-            found = (await connection.execute(select(payments).where(payments.c.reference == reference))).one()
+            found = (
+                await connection.execute(select(payments).where(payments.c.reference == reference))
+            ).one()
             if found.state != "charged":
                 raise Withdrawn(reference)
             if (found.customer, found.cents) != (customer, cents):
-                raise KeyReused(f"payment {reference!r} is of {found.cents} cents by {found.customer!r}")
+                raise KeyReused(
+                    f"payment {reference!r} is of {found.cents} cents by {found.customer!r}"
+                )
         elif not await _spend(connection, customer, cents):
             raise Declined(customer, cents)
     return {"payment": reference, "cents": cents}
@@ -75,34 +93,51 @@ async def refund(connection: AsyncConnection, reference: str) -> dict[str, Any]:
     tombstone = insert_if_new(payments).values(reference=reference, cents=0, state="void")
     if (await connection.execute(tombstone)).rowcount:
         return {"payment": reference, "refunded_cents": 0}
-    charged = update(payments).where(payments.c.reference == reference, payments.c.state == "charged")
+    charged = update(payments).where(
+        payments.c.reference == reference, payments.c.state == "charged"
+    )
     turned = (
-        await connection.execute(charged.values(state="refunded").returning(payments.c.customer, payments.c.cents))
+        await connection.execute(
+            charged.values(state="refunded").returning(payments.c.customer, payments.c.cents)
+        )
     ).first()
     if turned is not None:
         account = update(accounts).where(accounts.c.customer == turned.customer)
-        await connection.execute(account.values(refunded_cents=accounts.c.refunded_cents + turned.cents))
-    given_back = await connection.scalar(select(payments.c.cents).where(payments.c.reference == reference))
+        await connection.execute(
+            account.values(refunded_cents=accounts.c.refunded_cents + turned.cents)
+        )
+    given_back = await connection.scalar(
+        select(payments.c.cents).where(payments.c.reference == reference)
+    )
     return {"payment": reference, "refunded_cents": given_back}
 
 
 async def open_payments(engine: AsyncEngine, limits: Mapping[str, int]) -> None:
-    """Create the tables, the inbox too, if need be, with an account for each customer and the cents it may owe at most.
+    """Create the tables, the inbox too, if need be, with an account for each customer and the cents
+    it may owe at most.
 
-    Doing it again is harmless: an account that is there stays as it is, its limit too. `ValueError`: a limit is out of bounds,
-    and nothing was made.
-    """
+    Doing it again is harmless: an account that is there stays as it is, its limit too.
+    `ValueError`: a limit is out of bounds, and nothing was made."""
     for customer, cents in limits.items():
         whole(f"limits[{customer!r}]", cents, 0)
     await use_write_ahead_log(engine)
     async with begin_immediate(engine) as connection:
         await create_tables(connection, metadata, inbox.metadata)
         if limits:
-            rows = [{"customer": customer, "limit_cents": limits[customer]} for customer in sorted(limits)]
+            rows = [
+                {"customer": customer, "limit_cents": limits[customer]}
+                for customer in sorted(limits)
+            ]
             await connection.execute(insert_if_new(accounts), rows)
 
 
 async def _spend(connection: AsyncConnection, customer: str, cents: int) -> bool:
     owed = accounts.c.charged_cents - accounts.c.refunded_cents
-    account = update(accounts).where(accounts.c.customer == customer, owed + cents <= accounts.c.limit_cents)
-    return bool((await connection.execute(account.values(charged_cents=accounts.c.charged_cents + cents))).rowcount)
+    account = update(accounts).where(
+        accounts.c.customer == customer, owed + cents <= accounts.c.limit_cents
+    )
+    return bool(
+        (
+            await connection.execute(account.values(charged_cents=accounts.c.charged_cents + cents))
+        ).rowcount
+    )

@@ -1,15 +1,17 @@
-"""What a program does around the reactions of the choreography: place an order, and end one that takes too long.
+"""What a program does around the reactions of the choreography: place an order, and end one that
+takes too long.
 
-Shows: an order begins with three writes in one transaction of `orders`: the purchase, the event that says so, and the deadline
-that will end it. Whoever deletes the deadline decides what becomes of the order: a reaction of `orders`, or `time_out`.
+Shows: an order begins with three writes in one transaction of `orders`: the purchase, the event
+that says so, and the deadline that will end it. Whoever deletes the deadline decides what becomes
+of the order: a reaction of `orders`, or `time_out`.
 
-Guarantees: an order is placed once, however often it is asked for, and does not stay pending for ever as long as the deadline
-worker of `orders` runs.
+Guarantees: an order is placed once, however often it is asked for, and does not stay pending for
+ever as long as the deadline worker of `orders` runs.
 
 Leaves out: checking the order (its type has bounds), and telling the customer.
 
-Source: Richardson, "Microservices Patterns", 2018, ch. 3 (idempotent consumer, transactional outbox).
-"""
+Source: Richardson, "Microservices Patterns", 2018, ch. 3 (idempotent consumer, transactional
+outbox)."""
 
 from __future__ import annotations
 
@@ -17,17 +19,24 @@ from collections.abc import Callable
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from labkit.sagas.deadline import Deadlines, WhenDue
-from labkit.sagas.subscriber import FirstTime, Sends
+from labkit.messaging.deadline import Deadlines, WhenDue
+from labkit.messaging.subscriber import FirstTime, Sends
 from labkit.shop import purchases
 from labkit.shop.order_events import OrderPlaced, OrderTimedOut
 
 
 async def place(
-    connection: AsyncConnection, order: OrderPlaced, *, inbox: FirstTime, outbox: Sends, at: float, patience: float
+    connection: AsyncConnection,
+    order: OrderPlaced,
+    *,
+    inbox: FirstTime,
+    outbox: Sends,
+    at: float,
+    patience: float,
 ) -> bool:
-    """Place the order at time `at` (seconds since 1970), to be settled within `patience` seconds, in the caller's transaction;
-    False when this order was placed before, and nothing is done. `inbox` and `outbox` are those of `orders`."""
+    """Place the order at time `at` (seconds since 1970), to be settled within `patience` seconds,
+    in the caller's transaction; False when this order was placed before, and nothing is done.
+    `inbox` and `outbox` are those of `orders`."""
     if not await inbox.first(connection, f"place {order.order}"):
         return False
     await purchases.place(connection, order.order, order.customer, order.cents, at)

@@ -1,6 +1,8 @@
-"""Errors on the wire: RFC 9457 problem details for everything that can go wrong, and nothing of the inside in them.
+"""Errors on the wire: RFC 9457 problem details for everything that can go wrong, and nothing of the
+inside in them.
 
-Shows: one function from a domain error to its problem, and one that teaches a FastAPI app to answer with it.
+Shows: one function from a domain error to its problem, and one that teaches a FastAPI app to answer
+with it.
 
 | status | when | what the client can do |
 |---|---|---|
@@ -25,17 +27,16 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from labkit.consistency.errors import (
+from labkit.base.errors import (
     ClaimLost,
     DatabaseUnavailable,
     KeyInProgress,
     KeyReused,
-    OutOfStock,
     Refused,
     StaleToken,
-    UnknownSku,
 )
-from labkit.consistency.idempotency import Answer
+from labkit.base.idempotency import Answer
+from labkit.inventory.errors import OutOfStock, UnknownSku
 from labkit.sagas.errors import UnknownDefinition, UnknownSaga, WrongStatus
 from labkit.shop.orders import LockUnavailable
 from labkit.shop.refusals import Declined, NotServed, Withdrawn
@@ -51,7 +52,13 @@ class NotFound(Exception):
 
 def problem(status: int, kind: str, title: str, detail: str, **members: Any) -> Answer:
     """A problem as an answer. `members` are extension members of RFC 9457."""
-    body = {"type": f"/problems/{kind}", "title": title, "status": status, "detail": detail, **members}
+    body = {
+        "type": f"/problems/{kind}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        **members,
+    }
     return Answer(status, json.dumps(body))
 
 
@@ -59,7 +66,9 @@ def problem_of(error: Exception) -> Answer:
     """The problem that this error is to the client."""
     match error:
         case UnknownSku():
-            return problem(404, "unknown-sku", "Unknown SKU", f"There is no SKU {error.sku!r}.", sku=error.sku)
+            return problem(
+                404, "unknown-sku", "Unknown SKU", f"There is no SKU {error.sku!r}.", sku=error.sku
+            )
         case NotFound():
             return problem(404, "not-found", "Not found", str(error))
         case OutOfStock(sku=sku, wanted=wanted, available=available):
@@ -86,7 +95,13 @@ def problem_of(error: Exception) -> Answer:
             return problem(422, "idempotency-key-reused", "Idempotency key reused", detail)
         case RequestValidationError():
             errors = [_invalid_field(item) for item in error.errors()]
-            return problem(422, "invalid-request", "Invalid request", "; ".join(map(_sentence, errors)), errors=errors)
+            return problem(
+                422,
+                "invalid-request",
+                "Invalid request",
+                "; ".join(map(_sentence, errors)),
+                errors=errors,
+            )
         case StaleToken():
             return _unavailable("failed", "a newer lease on this stock exists")
         case LockUnavailable() | DatabaseUnavailable():
@@ -94,7 +109,9 @@ def problem_of(error: Exception) -> Answer:
         case HTTPException():
             return problem(error.status_code, "http", "Request not understood", str(error.detail))
         case _:
-            return problem(500, "internal", "Internal error", "The server made a mistake. It has been logged.")
+            return problem(
+                500, "internal", "Internal error", "The server made a mistake. It has been logged."
+            )
 
 
 def to_response(answer: Answer, headers: dict[str, str] | None = None) -> Response:
@@ -117,7 +134,15 @@ def install(app: FastAPI) -> None:
             headers["Retry-After"] = f"{max(1, math.ceil(error.retry_after))}"
         return to_response(answer, headers)
 
-    kinds = (Refused, StaleToken, KeyInProgress, KeyReused, ClaimLost, LockUnavailable, DatabaseUnavailable)
+    kinds = (
+        Refused,
+        StaleToken,
+        KeyInProgress,
+        KeyReused,
+        ClaimLost,
+        LockUnavailable,
+        DatabaseUnavailable,
+    )
     sagas = (UnknownSaga, UnknownDefinition, WrongStatus)
     for kind in (*kinds, *sagas, NotFound, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, respond)

@@ -1,11 +1,12 @@
-"""The definite noes of the shop's participants: what was asked did not happen, and nothing of it is left in the transaction.
+"""The definite noes of the shop's participants: what was asked did not happen, and nothing of it is
+left in the transaction.
 
-`OutOfStock` and `UnknownSku`, the warehouse's, are `labkit.consistency`'s. Left out: mistakes of the caller (`ValueError`).
-"""
+`OutOfStock` and `UnknownSku`, the warehouse's, are `labkit.inventory`'s. Left out: mistakes of the
+caller (`ValueError`)."""
 
 from __future__ import annotations
 
-from labkit.consistency.errors import Refused
+from labkit.base.errors import Refused
 
 
 class Declined(Refused):

@@ -1,16 +1,17 @@
 """The order service: `POST /orders`, `GET /orders/{id}`, `GET /products/{sku}`.
 
-Shows: `create_app(engine=…, clock=…, ids=…, locks=…)` makes a FastAPI app that owns nothing: its database, lock manager, clock
-and id factory are handed in and closed by whoever made them. With `locks` it is the CP service (no lock server, no sale);
-without, the database alone decides.
+Shows: `create_app(engine=…, clock=…, ids=…, locks=…)` makes a FastAPI app that owns nothing: its
+database, lock manager, clock and id factory are handed in and closed by whoever made them. With
+`locks` it is the CP service (no lock server, no sale); without, the database alone decides.
 
-Guarantees: a repeated `Idempotency-Key` sells once and replays the first answer, refusals (404, 409) included; an answer of 503
-or 422 is never stored, so the key can be used again. Without a key, a lost answer cannot be told from a lost request.
+Guarantees: a repeated `Idempotency-Key` sells once and replays the first answer, refusals (404,
+409) included; an answer of 503 or 422 is never stored, so the key can be used again. Without a key,
+a lost answer cannot be told from a lost request.
 
 Leaves out: authentication (so keys are not scoped by account), rate limits, payment.
 
-Source: Stripe API, "Idempotent requests"; RFC 9110 (201 and Location, Retry-After); RFC 9457 (problem details).
-"""
+Source: Stripe API, "Idempotent requests"; RFC 9110 (201 and Location, Retry-After); RFC 9457
+(problem details)."""
 
 from __future__ import annotations
 
@@ -23,10 +24,19 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Header, Path, Response
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from labkit.consistency.errors import DatabaseUnavailable, OutOfStock, UnknownSku
-from labkit.consistency.idempotency import Answer, IdempotencyKeys
-from labkit.consistency.transactions import begin_immediate
-from labkit.shop.models import IdempotencyKey, Order, OrderId, OrderRequest, Problem, ProductView, Sku
+from labkit.base.errors import DatabaseUnavailable
+from labkit.base.idempotency import Answer, IdempotencyKeys
+from labkit.base.transactions import begin_immediate
+from labkit.inventory.errors import OutOfStock, UnknownSku
+from labkit.shop.models import (
+    IdempotencyKey,
+    Order,
+    OrderId,
+    OrderRequest,
+    Problem,
+    ProductView,
+    Sku,
+)
 from labkit.shop.orders import Locks, OrderDesk
 from labkit.shop.problems import PROBLEM_JSON, NotFound, install, problem_of, to_response
 
@@ -43,7 +53,10 @@ SkuPath = Annotated[Sku, Path()]
 
 def _problems(**descriptions: str) -> dict[int | str, dict[str, Any]]:
     content = {PROBLEM_JSON: {"schema": Problem.model_json_schema()}}
-    return {int(name.lstrip("_")): {"description": text, "content": content} for name, text in descriptions.items()}
+    return {
+        int(name.lstrip("_")): {"description": text, "content": content}
+        for name, text in descriptions.items()
+    }
 
 
 def create_app(
@@ -57,10 +70,12 @@ def create_app(
 ) -> FastAPI:
     """The service on these resources.
 
-    `clock` gives seconds since 1970; `ids("order-")` gives a fresh id with that prefix. Seconds: `within` for a transaction,
-    `claim_for` for a whole order with an Idempotency-Key, the wait for the lock included.
-    """
-    app = FastAPI(title="Orders", description="Sells the catalogue, never more than there is.", version="1")
+    `clock` gives seconds since 1970; `ids("order-")` gives a fresh id with that prefix. Seconds:
+    `within` for a transaction, `claim_for` for a whole order with an Idempotency-Key, the wait for
+    the lock included."""
+    app = FastAPI(
+        title="Orders", description="Sells the catalogue, never more than there is.", version="1"
+    )
     desk = OrderDesk(engine, clock, locks, within)
     keys = IdempotencyKeys(engine, clock, claim_for=claim_for, within=within)
     install(app)
@@ -102,7 +117,9 @@ def create_app(
         ),
     )
     async def place_order(request: OrderRequest, idempotency_key: Key = None) -> Response:
-        """Sell a cart as a whole, or not at all. A replayed answer carries `Idempotent-Replayed: true`."""
+        """Sell a cart as a whole, or not at all. A replayed answer carries `Idempotent-Replayed:
+        true`.
+        """
         order_id = ids("order-")
         if idempotency_key is None:
             return _respond(_created(await desk.place(order_id, request)), replayed=False)
@@ -150,7 +167,9 @@ def _created(order: Order) -> Answer:
 
 
 def _respond(answer: Answer, replayed: bool) -> Response:
-    headers = {"Location": f"/orders/{json.loads(answer.body)['id']}"} if answer.status == 201 else {}
+    headers = (
+        {"Location": f"/orders/{json.loads(answer.body)['id']}"} if answer.status == 201 else {}
+    )
     if replayed:
         headers["Idempotent-Replayed"] = "true"
     return to_response(answer, headers)

@@ -1,13 +1,14 @@
 """Shipping: book a parcel for an order, and cancel it.
 
-Shows: the third participant of the saga, as `payments` and `warehouse` are: known by the order's `reference`, the same answer
-when asked again, nothing left after a refusal, and a tombstone ("void") when the cancellation comes before the booking.
+Shows: the third participant of the saga, as `payments` and `warehouse` are: known by the order's
+`reference`, the same answer when asked again, nothing left after a refusal, and a tombstone
+("void") when the cancellation comes before the booking.
 
-Guarantees, on any schedule: at most one parcel for a reference, and none to a country that is not served.
+Guarantees, on any schedule: at most one parcel for a reference, and none to a country that is not
+served.
 
-Leaves out: carriers, labels, what it costs; and that a parcel which has left cannot be cancelled. Because of that the saga
-makes it the pivot: booked for certain, the order goes forward only.
-"""
+Leaves out: carriers, labels, what it costs; and that a parcel which has left cannot be cancelled.
+Because of that the saga makes it the pivot: booked for certain, the order goes forward only."""
 
 from __future__ import annotations
 
@@ -18,9 +19,14 @@ from typing import Any
 from sqlalchemy import CheckConstraint, Column, MetaData, String, Table, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from labkit.consistency.errors import KeyReused
-from labkit.consistency.transactions import begin_immediate, create_tables, insert_if_new, use_write_ahead_log
-from labkit.sagas import inbox
+from labkit.base.errors import KeyReused
+from labkit.base.transactions import (
+    begin_immediate,
+    create_tables,
+    insert_if_new,
+    use_write_ahead_log,
+)
+from labkit.messaging import inbox
 from labkit.shop.models import COUNTRY
 from labkit.shop.refusals import NotServed, Withdrawn
 
@@ -36,21 +42,35 @@ parcels = Table(
 )
 
 
-async def book(connection: AsyncConnection, reference: str, address: Mapping[str, Any]) -> dict[str, Any]:
-    """Book a parcel to `address["country"]`, two capital letters. Raises `NotServed` or `Withdrawn`: nothing was booked.
+async def book(
+    connection: AsyncConnection, reference: str, address: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Book a parcel to `address["country"]`, two capital letters. Raises `NotServed` or
+    `Withdrawn`: nothing was booked.
 
     `KeyReused`: the reference is that of another parcel.
     """
     country = _country("address", address.get("country"))
-    async with connection.begin_nested():  # a refusal takes back the row too, and the caller's transaction can go on
-        booking = insert_if_new(parcels).values(reference=reference, country=country, state="booked")
+    async with (
+        connection.begin_nested()
+    ):  # a refusal takes back the row too, and the caller's transaction can go on
+        booking = insert_if_new(parcels).values(
+            reference=reference, country=country, state="booked"
+        )
         if not (await connection.execute(booking)).rowcount:
-            found = (await connection.execute(select(parcels).where(parcels.c.reference == reference))).one()
+            found = (
+                await connection.execute(select(parcels).where(parcels.c.reference == reference))
+            ).one()
             if found.state != "booked":
                 raise Withdrawn(reference)
             if found.country != country:
                 raise KeyReused(f"parcel {reference!r} goes to {found.country!r}")
-        elif await connection.scalar(select(countries.c.country).where(countries.c.country == country)) is None:
+        elif (
+            await connection.scalar(
+                select(countries.c.country).where(countries.c.country == country)
+            )
+            is None
+        ):
             raise NotServed(country)
     return {"parcel": f"parcel-{reference}"}
 
@@ -59,22 +79,27 @@ async def cancel(connection: AsyncConnection, reference: str) -> dict[str, Any]:
     """Cancel the parcel, which may never have been booked; a booking that comes later is refused."""
     tombstone = insert_if_new(parcels).values(reference=reference, state="void")
     if not (await connection.execute(tombstone)).rowcount:
-        booked = update(parcels).where(parcels.c.reference == reference, parcels.c.state == "booked")
+        booked = update(parcels).where(
+            parcels.c.reference == reference, parcels.c.state == "booked"
+        )
         await connection.execute(booked.values(state="cancelled"))
     return {"parcel": f"parcel-{reference}", "state": "cancelled"}
 
 
 async def open_shipping(engine: AsyncEngine, served: Iterable[str]) -> None:
-    """Create the tables, the inbox too, if need be, and serve these countries (two capital letters each).
+    """Create the tables, the inbox too, if need be, and serve these countries (two capital letters
+    each).
 
-    Doing it again is harmless, and takes no country away. `ValueError`: one is no country, and nothing was made.
-    """
+    Doing it again is harmless, and takes no country away. `ValueError`: one is no country, and
+    nothing was made."""
     checked = sorted([_country("served", country) for country in served])
     await use_write_ahead_log(engine)
     async with begin_immediate(engine) as connection:
         await create_tables(connection, metadata, inbox.metadata)
         if checked:
-            await connection.execute(insert_if_new(countries), [{"country": country} for country in checked])
+            await connection.execute(
+                insert_if_new(countries), [{"country": country} for country in checked]
+            )
 
 
 def _country(field: str, given: Any) -> str:

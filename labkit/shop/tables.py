@@ -1,12 +1,22 @@
-"""The shop's tables: products, orders and their lines. Stock and idempotency keys are `labkit.consistency`'s.
+"""The shop's tables: products, orders and their lines. Stock is `labkit.inventory`'s, idempotency
+keys are `labkit.base`'s.
 
-Money is integer cents, ids are strings, times are seconds since 1970 (UTC). An order has one line per SKU: the primary key
-says so. Left out: migrations; a table that is there is taken as it is.
-"""
+Money is integer cents, ids are strings, times are seconds since 1970 (UTC). An order has one line
+per SKU: the primary key says so. Left out: migrations; a table that is there is taken as it is."""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Double, ForeignKey, Integer, MetaData, String, Table
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+)
 
 metadata = MetaData()
 

@@ -1,31 +1,49 @@
 """The warehouse: set goods aside for an order, all of them or none, and put exactly those back.
 
-Shows: the second participant of the saga, on the `inventory` that 1.1 guards. An allocation is known by the order's
-`reference`; as in `payments`, doing it again answers as the first time, a refusal leaves nothing behind, and undoing what was
-never done leaves a tombstone ("void") that refuses the late request.
+Shows: the second participant of the saga, on the `inventory` that 1.1 guards. An allocation is
+known by the order's `reference`; as in `payments`, doing it again answers as the first time, a
+refusal leaves nothing behind, and undoing what was never done leaves a tombstone ("void") that
+refuses the late request.
 
-Guarantees, on any schedule: stock never below zero; what `release` puts back is what `reserve` took, read from its own lines
-and not from the message that asks for it, and only once; a SKU that the inventory has lost meanwhile is there again with its
-units. `reserve` and `release` lock the rows of the stock in one order, that of Python (a database may sort "B" behind "a"), so
-that two of them cannot deadlock.
+Guarantees, on any schedule: stock never below zero; what `release` puts back is what `reserve`
+took, read from its own lines and not from the message that asks for it, and only once; a SKU that
+the inventory has lost meanwhile is there again with its units. `reserve` and `release` lock the
+rows of the stock in one order, that of Python (a database may sort "B" behind "a"), so that two of
+them cannot deadlock.
 
-Leaves out: an expiry. An allocation ends when its saga says so (holds with an expiry are `labkit.consistency`'s).
-"""
+Leaves out: an expiry. An allocation ends when its saga says so (holds with an expiry are
+`labkit.inventory`'s)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Integer, MetaData, String, Table, insert, select, update
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from labkit.consistency.errors import KeyReused
-from labkit.consistency.inventory import inventory, summed, take_all
-from labkit.consistency.reservations.transitions import put_back
-from labkit.consistency.transactions import begin_immediate, create_tables, insert_if_new, use_write_ahead_log
-from labkit.consistency.validate import whole
-from labkit.sagas import inbox
+from labkit.base.errors import KeyReused
+from labkit.base.transactions import (
+    begin_immediate,
+    create_tables,
+    insert_if_new,
+    use_write_ahead_log,
+)
+from labkit.base.validation import whole
+from labkit.inventory.stock import inventory, summed, take_all
+from labkit.inventory.transitions import put_back
+from labkit.messaging import inbox
 from labkit.shop.refusals import Withdrawn
 
 metadata = MetaData()
@@ -46,19 +64,28 @@ allocation_lines = Table(
 )
 
 
-async def reserve(connection: AsyncConnection, reference: str, lines: Iterable[tuple[str, int]]) -> dict[str, Any]:
+async def reserve(
+    connection: AsyncConnection, reference: str, lines: Iterable[tuple[str, int]]
+) -> dict[str, Any]:
     """Take every (SKU, quantity) of `lines` from stock, or none.
 
-    Raises `OutOfStock`, `UnknownSku` or `Withdrawn`: nothing was taken. `KeyReused`: the reference is that of another order.
-    """
+    Raises `OutOfStock`, `UnknownSku` or `Withdrawn`: nothing was taken. `KeyReused`: the reference
+    is that of another order."""
     demand = summed(lines)
     if not demand:
         raise ValueError("lines must name at least one SKU, got none")
-    async with connection.begin_nested():  # a refusal takes back what was taken so far, and the caller's transaction can go on
-        new = await connection.execute(insert_if_new(allocations).values(reference=reference, state="reserved"))
+    async with (
+        connection.begin_nested()
+    ):  # a refusal takes back what was taken so far, and the caller's transaction can go on
+        new = await connection.execute(
+            insert_if_new(allocations).values(reference=reference, state="reserved")
+        )
         if new.rowcount:
             await take_all(connection, demand)
-            rows = [{"reference": reference, "sku": sku, "quantity": quantity} for sku, quantity in demand.items()]
+            rows = [
+                {"reference": reference, "sku": sku, "quantity": quantity}
+                for sku, quantity in demand.items()
+            ]
             await connection.execute(insert(allocation_lines), rows)
         elif await _state(connection, reference) != "reserved":
             raise Withdrawn(reference)
@@ -72,7 +99,9 @@ async def release(connection: AsyncConnection, reference: str) -> dict[str, Any]
     tombstone = insert_if_new(allocations).values(reference=reference, state="void")
     if (await connection.execute(tombstone)).rowcount:
         return {"allocation": reference, "released": {}}
-    reserved = update(allocations).where(allocations.c.reference == reference, allocations.c.state == "reserved")
+    reserved = update(allocations).where(
+        allocations.c.reference == reference, allocations.c.state == "reserved"
+    )
     turned = await connection.execute(reserved.values(state="released"))
     lines = await _lines(connection, reference)
     if turned.rowcount:
@@ -83,9 +112,8 @@ async def release(connection: AsyncConnection, reference: str) -> dict[str, Any]
 async def open_warehouse(engine: AsyncEngine, stock: Mapping[str, int]) -> None:
     """Create the tables, the inbox too, if need be, with this many of each SKU (none to add: `{}`).
 
-    Doing it again is harmless: a SKU that is there stays as it is, whatever was sold of it. `ValueError`: a number is out of
-    bounds, and nothing was made.
-    """
+    Doing it again is harmless: a SKU that is there stays as it is, whatever was sold of it.
+    `ValueError`: a number is out of bounds, and nothing was made."""
     for sku, units in stock.items():
         whole(f"stock[{sku!r}]", units, 0)
     await use_write_ahead_log(engine)
@@ -99,7 +127,9 @@ async def open_warehouse(engine: AsyncEngine, stock: Mapping[str, int]) -> None:
 
 
 async def _state(connection: AsyncConnection, reference: str) -> str | None:
-    found: str | None = await connection.scalar(select(allocations.c.state).where(allocations.c.reference == reference))
+    found: str | None = await connection.scalar(
+        select(allocations.c.state).where(allocations.c.reference == reference)
+    )
     return found
 
 

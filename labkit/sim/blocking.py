@@ -1,4 +1,6 @@
-"""A synchronous Redis client in an asynchronous program, simulated: what it costs is that everything else on the node stops."""
+"""A synchronous Redis client in an asynchronous program, simulated: what it costs is that
+everything else on the node stops.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,11 @@ if TYPE_CHECKING:
 
 
 def blocking_client(world: SimWorld, server: SimRedisServer) -> redis.Redis:
-    """A `redis.Redis` whose every call blocks the caller's event loop for a round trip of virtual time.
+    """A `redis.Redis` whose every call blocks the caller's event loop for a round trip of virtual
+    time.
 
-    Left out: pauses, partitions and lost answers between it and the server; it shows the freeze, not the network.
-    """
+    Left out: pauses, partitions and lost answers between it and the server; it shows the freeze,
+    not the network."""
 
     class Connection(FakeRedisConnection):
         def send_packed_command(self, command: Any, check_health: bool = True) -> None:
@@ -27,4 +30,6 @@ def blocking_client(world: SimWorld, server: SimRedisServer) -> redis.Redis:
                 self._server = server.fake
             super().send_packed_command(command, check_health)  # type: ignore[no-untyped-call]  # redis-py's
 
-    return FakeStrictRedis(server=server.fake, connection_class=Connection, protocol=2, driver_info=None)
+    return FakeStrictRedis(
+        server=server.fake, connection_class=Connection, protocol=2, driver_info=None
+    )

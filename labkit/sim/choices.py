@@ -1,10 +1,12 @@
-"""Where a run's luck comes from: which task goes first, how long a message takes, whether it is lost.
+"""Where a run's luck comes from: which task goes first, how long a message takes, whether it is
+lost.
 
-Every free choice of a run is a *choice point*, numbered from 0 in the order in which they come up. A seed answers each with
-a random draw. Without a seed the world is calm: the oldest task goes first, every message takes its usual time, nothing is
-lost. *Deviations* say what to do otherwise at single points, so a schedule is a short list that can be shrunk: most bugs of
-ordering need few of them (Burckhardt et al., "A Randomized Scheduler with Probabilistic Guarantees of Finding Bugs", 2010).
-"""
+Every free choice of a run is a *choice point*, numbered from 0 in the order in which they come up.
+A seed answers each with a random draw. Without a seed the world is calm: the oldest task goes
+first, every message takes its usual time, nothing is lost. *Deviations* say what to do otherwise at
+single points, so a schedule is a short list that can be shrunk: most bugs of ordering need few of
+them (Burckhardt et al., "A Randomized Scheduler with Probabilistic Guarantees of Finding Bugs",
+2010)."""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ STRETCH = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 
 @dataclass(frozen=True)
 class Latency:
-    """How long a message takes one way: lognormal, `median` in seconds, `sigma` the spread of its logarithm."""
+    """How long a message takes one way: lognormal, `median` in seconds, `sigma` the spread of its
+    logarithm.
+    """
 
     median: float = 0.001
     sigma: float = 0.4

@@ -1,10 +1,10 @@
 """Virtual time for libraries that ask the operating system what time it is.
 
-fakeredis decides by `time.time()` whether a key has expired; redis-py's synchronous `Lock` waits by `time.sleep()`. In their
-modules the name `time` is replaced by a `Clock`: asked from inside a simulated loop it answers in virtual time, asked from
-anywhere else it is the real module. Nothing else in the process sees a difference. Without this, keys never expire in a
-simulated run and every test of a lease passes, whatever the lease does.
-"""
+fakeredis decides by `time.time()` whether a key has expired; redis-py's synchronous `Lock` waits by
+`time.sleep()`. In their modules the name `time` is replaced by a `Clock`: asked from inside a
+simulated loop it answers in virtual time, asked from anywhere else it is the real module. Nothing
+else in the process sees a difference. Without this, keys never expire in a simulated run and every
+test of a lease passes, whatever the lease does."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The end of a simulated run: what still runs is stopped, what is dead is kept from waking, and nothing is left behind.
+"""The end of a simulated run: what still runs is stopped, what is dead is kept from waking, and
+nothing is left behind.
 
-Shows: a dead node's coroutines must never be unwound, since that would run their finally blocks: they are kept for ever, and
-what they refer to is emptied.
+Shows: a dead node's coroutines must never be unwound, since that would run their finally blocks:
+they are kept for ever, and what they refer to is emptied.
 
 Left out: what the scenario leaves outside of its world, such as a file.
 """
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 
 def wind_up(world: SimWorld) -> None:
-    """Stop what still runs, give every live task the chance to clean up, and bury the dead ones unopened."""
+    """Stop what still runs, give every live task the chance to clean up, and bury the dead ones
+    unopened.
+    """
     dead = {id(place) for place in world.buried}
     rest: list[asyncio.Task[Any]] = []
     for task in world.loop.tasks:

@@ -1,4 +1,6 @@
-"""What the simulated world says when a run cannot go on. Every one of them is a mistake in the scenario, and names the task."""
+"""What the simulated world says when a run cannot go on. Every one of them is a mistake in the
+scenario, and names the task.
+"""
 
 from __future__ import annotations
 

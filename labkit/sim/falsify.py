@@ -1,10 +1,10 @@
 """Search for the smallest run that breaks an invariant.
 
-hypothesis proposes runs: a fault plan, a schedule (calm with a few deviations, or a seed), and the scenario's own arguments;
-and when one breaks the invariant it shrinks all of them together: fewer faults, rounder times, fewer deviations, smaller
-arguments. The search is derandomised: the same call finds the same run, on every machine. It is a search, not a proof:
-"nothing found" says how many runs were tried, no more (see Hypothesis, MacIver et al., JOSS 2019).
-"""
+hypothesis proposes runs: a fault plan, a schedule (calm with a few deviations, or a seed), and the
+scenario's own arguments; and when one breaks the invariant it shrinks all of them together: fewer
+faults, rounder times, fewer deviations, smaller arguments. The search is derandomised: the same
+call finds the same run, on every machine. It is a search, not a proof: "nothing found" says how
+many runs were tried, no more (see Hypothesis, MacIver et al., JOSS 2019)."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ from labkit.world import Fault, Run, Scenario
 
 @dataclass(frozen=True)
 class Finding:
-    """What a search found: the smallest run that breaks the invariant, or that none did among `runs`.
+    """What a search found: the smallest run that breaks the invariant, or that none did among
+    `runs`.
 
-    True when nothing was found. `plans` is the number of different fault plans tried, the empty one included.
-    """
+    True when nothing was found. `plans` is the number of different fault plans tried, the empty one
+    included."""
 
     verdict: Verdict
     run: Run | None
@@ -81,9 +82,10 @@ def falsify(
 ) -> Finding:
     """Search `runs` runs of `scenario` for one that breaks `invariant`, and shrink it.
 
-    `faults` are spaces of faults (`pauses`, `crashes`, `lost_replies`, `partitions`, or any hypothesis strategy of one fault);
-    a plan takes up to `at_most` of them. `args` are the scenario's arguments: a value is passed as it is, a range or a strategy
-    is searched. `deviations` bounds how often a schedule departs from the calm one. A run that raises is broken.
+    `faults` are spaces of faults (`pauses`, `crashes`, `lost_replies`, `partitions`, or any
+    hypothesis strategy of one fault); a plan takes up to `at_most` of them. `args` are the
+    scenario's arguments: a value is passed as it is, a range or a strategy is searched.
+    `deviations` bounds how often a schedule departs from the calm one. A run that raises is broken.
     """
     if runs < 1:
         raise ValueError(f"runs must be at least 1, got {runs!r}")
@@ -95,7 +97,12 @@ def falsify(
     spaces = [space if isinstance(space, st.SearchStrategy) else space(known) for space in faults]
     plans = st.lists(st.one_of(spaces), max_size=at_most).map(tuple) if spaces else st.just(())
     schedules = st.one_of(
-        st.tuples(st.none(), st.lists(st.tuples(st.integers(0, points), st.integers(1, 7)), max_size=deviations).map(tuple)),
+        st.tuples(
+            st.none(),
+            st.lists(st.tuples(st.integers(0, points), st.integers(1, 7)), max_size=deviations).map(
+                tuple
+            ),
+        ),
         st.tuples(st.integers(0, 2**16), st.just(())),
     )
     tried: set[tuple[Fault, ...]] = set()
@@ -114,7 +121,9 @@ def falsify(
     )
     @given(plans, schedules, arguments)
     def attempt(
-        plan: tuple[Fault, ...], schedule: tuple[int | None, tuple[tuple[int, int], ...]], drawn: dict[str, Any]
+        plan: tuple[Fault, ...],
+        schedule: tuple[int | None, tuple[tuple[int, int], ...]],
+        drawn: dict[str, Any],
     ) -> None:
         nonlocal count
         count += 1
@@ -122,7 +131,9 @@ def falsify(
         seed, deviations = schedule
         run = execute(scenario, seed, plan, deviations, drawn, **options)
         if run.error is not None:
-            found = _Broken(Verdict("broken", invariant.claim, f"{type(run.error).__name__}: {run.error}"), run)
+            found = _Broken(
+                Verdict("broken", invariant.claim, f"{type(run.error).__name__}: {run.error}"), run
+            )
             raise _Stuck(found) if isinstance(run.error, Stuck) else found
         verdict = invariant.check(run)
         if verdict.status == "broken":
@@ -137,16 +148,31 @@ def falsify(
     except _Stuck as stuck:
         found = stuck.found
     if found is not None:
-        return Finding(found.verdict, found.run, count, len(tried), partial(_replay, scenario, found.run, options))
-    return Finding(Verdict("holds", invariant.claim, f"{count} runs, {len(tried)} fault plans"), None, count, len(tried))
+        return Finding(
+            found.verdict,
+            found.run,
+            count,
+            len(tried),
+            partial(_replay, scenario, found.run, options),
+        )
+    return Finding(
+        Verdict("holds", invariant.claim, f"{count} runs, {len(tried)} fault plans"),
+        None,
+        count,
+        len(tried),
+    )
 
 
 def _replay(scenario: Scenario, found: Run, options: Mapping[str, Any]) -> Run:
-    return in_worker(lambda: execute(scenario, found.seed, found.faults, found.deviations, found.args, **options))
+    return in_worker(
+        lambda: execute(scenario, found.seed, found.faults, found.deviations, found.args, **options)
+    )
 
 
 def _first(args: Mapping[str, Any]) -> dict[str, Any]:
-    """The first of every argument's space: the calm run that says where the choice points and moments are."""
+    """The first of every argument's space: the calm run that says where the choice points and
+    moments are.
+    """
     first: dict[str, Any] = {}
     for name, value in args.items():
         first[name] = find(value, lambda _: True) if isinstance(value, st.SearchStrategy) else value

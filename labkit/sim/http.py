@@ -1,11 +1,12 @@
 """HTTP in the simulated world: an ASGI app on a node, and a client to which node names are hosts.
 
-A request is a message to the callee's node; there it runs as a task in a fresh context, so that nothing but its headers
-crosses the hop (`httpx.ASGITransport` alone would carry the caller's context variables along). The answer is a message
-back. A client that hears nothing within its read time-out gets `httpx.ReadTimeout`: the request may have been executed.
+A request is a message to the callee's node; there it runs as a task in a fresh context, so that
+nothing but its headers crosses the hop (`httpx.ASGITransport` alone would carry the caller's
+context variables along). The answer is a message back. A client that hears nothing within its read
+time-out gets `httpx.ReadTimeout`: the request may have been executed.
 
-Left out: connections (each request stands alone), streaming (bodies are whole), TLS, and an app's lifespan events.
-"""
+Left out: connections (each request stands alone), streaming (bodies are whole), TLS, and an app's
+lifespan events."""
 
 from __future__ import annotations
 
@@ -28,12 +29,16 @@ class SimTransport(httpx.AsyncBaseTransport):
         self._services = services
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request to the callee's node, and wait for the answer as long as the client wants to."""
+        """Send the request to the callee's node, and wait for the answer as long as the client
+        wants to.
+        """
         world, host = self._world, request.url.host
         app = self._services.get(host)
         if app is None:
             known = ", ".join(sorted(self._services)) or "none"
-            raise httpx.ConnectError(f"no service named {host!r}; served are: {known}", request=request)
+            raise httpx.ConnectError(
+                f"no service named {host!r}; served are: {known}", request=request
+            )
         if not world.node(host).place.alive:
             raise httpx.ConnectError(f"connection refused by {host}", request=request)
         body = await request.aread()
@@ -46,20 +51,30 @@ class SimTransport(httpx.AsyncBaseTransport):
             response = await callee.handle_async_request(copy)
             content = await response.aread()
             whole = httpx.Response(response.status_code, headers=response.headers, content=content)
-            world.network.send(host, here, f"{response.status_code} {label}", lambda: _settle(answer, whole), reply=True)
+            world.network.send(
+                host,
+                here,
+                f"{response.status_code} {label}",
+                lambda: _settle(answer, whole),
+                reply=True,
+            )
 
         def arrive() -> None:
             world.background(serve(), world.node(host), f"{host}: {label}")
 
         for _ in range(2 if world.network.twice(here, host) else 1):
             world.network.send(here, host, label, arrive)
-        world.node(host).on_death.append(lambda: _fail(answer, httpx.RemoteProtocolError(f"{host} closed the connection")))
+        world.node(host).on_death.append(
+            lambda: _fail(answer, httpx.RemoteProtocolError(f"{host} closed the connection"))
+        )
         patience = request.extensions.get("timeout", {}).get("read")
         try:
             async with asyncio.timeout(patience):
                 response = await answer
         except TimeoutError:
-            raise httpx.ReadTimeout(f"no answer from {host} within {patience:g} s", request=request) from None
+            raise httpx.ReadTimeout(
+                f"no answer from {host} within {patience:g} s", request=request
+            ) from None
         response.request = request
         return response
 

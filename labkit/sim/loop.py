@@ -1,13 +1,14 @@
-"""An asyncio event loop on virtual time, with a seeded scheduler, whose nodes can be frozen and killed.
+"""An asyncio event loop on virtual time, with a seeded scheduler, whose nodes can be frozen and
+killed.
 
-Nothing waits: when no task is ready, time jumps to the next timer. When several are, `Choices.pick` says which goes next.
-A task has at most one step pending, so its own order is kept whatever is picked; plain callbacks keep their order among
-themselves, as asyncio promises. Every handle carries the context it was scheduled in, and with it the node it belongs to:
-one that belongs to a frozen node is put aside until the node thaws, one of a dead node is dropped.
+Nothing waits: when no task is ready, time jumps to the next timer. When several are, `Choices.pick`
+says which goes next. A task has at most one step pending, so its own order is kept whatever is
+picked; plain callbacks keep their order among themselves, as asyncio promises. Every handle carries
+the context it was scheduled in, and with it the node it belongs to: one that belongs to a frozen
+node is put aside until the node thaws, one of a dead node is dropped.
 
-Built from `asyncio.AbstractEventLoop` upward; `asyncio.Future` and `asyncio.Task` are used as they are. Left out: what
-`plain_loop.py` refuses, and other threads.
-"""
+Built from `asyncio.AbstractEventLoop` upward; `asyncio.Future` and `asyncio.Task` are used as they
+are. Left out: what `plain_loop.py` refuses, and other threads."""
 
 from __future__ import annotations
 
@@ -56,23 +57,43 @@ class SimLoop(PlainLoop):
         """Virtual seconds since the run began."""
         return self._time
 
-    def call_soon(self, callback: Callback, *args: Any, context: contextvars.Context | None = None) -> Handle:  # type: ignore[override]
+    def call_soon(
+        self, callback: Callback, *args: Any, context: contextvars.Context | None = None
+    ) -> Handle:  # type: ignore[override]
         handle = Handle(callback, args, contextvars.copy_context() if context is None else context)
         self._enqueue(handle)
         return handle
 
-    def call_at(self, when: float, callback: Callback, *args: Any, context: contextvars.Context | None = None) -> Handle:  # type: ignore[override]
-        handle = Handle(callback, args, contextvars.copy_context() if context is None else context, when)
+    def call_at(
+        self,
+        when: float,
+        callback: Callback,
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> Handle:  # type: ignore[override]
+        handle = Handle(
+            callback, args, contextvars.copy_context() if context is None else context, when
+        )
         self._timer_count += 1
         heappush(self._timers, (when, self._timer_count, handle))
         return handle
 
-    def call_later(self, delay: float, callback: Callback, *args: Any, context: contextvars.Context | None = None) -> Handle:  # type: ignore[override]
+    def call_later(
+        self,
+        delay: float,
+        callback: Callback,
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> Handle:  # type: ignore[override]
         return self.call_at(self._time + max(0.0, delay), callback, *args, context=context)
 
-    def call_soon_threadsafe(self, callback: Callback, *args: Any, context: contextvars.Context | None = None) -> Handle:  # type: ignore[override]
+    def call_soon_threadsafe(
+        self, callback: Callback, *args: Any, context: contextvars.Context | None = None
+    ) -> Handle:  # type: ignore[override]
         if asyncio._get_running_loop() is not self:
-            raise NotSimulated("another thread called into the simulated loop; work sent to a thread runs in line here")
+            raise NotSimulated(
+                "another thread called into the simulated loop; work sent to a thread runs in line here"
+            )
         return self.call_soon(callback, *args, context=context)
 
     def _enqueue(self, handle: Handle) -> None:
@@ -86,7 +107,9 @@ class SimLoop(PlainLoop):
     # -- running
 
     def turn(self, until: Callable[[], bool], *, idle: Callable[[], NoReturn]) -> None:
-        """Run until `until()` is true; it is asked before each step. `idle` is called when nothing is left to happen."""
+        """Run until `until()` is true; it is asked before each step. `idle` is called when nothing
+        is left to happen.
+        """
         ready, callbacks, pick = self._ready, self._callbacks, self.choices.pick
         while not until():
             if not ready:
@@ -102,7 +125,9 @@ class SimLoop(PlainLoop):
                 continue
             self.steps += 1
             if self.steps > self.max_steps:
-                raise BudgetExceeded(f"more than {self.max_steps:,} steps at {self._time:.3f} s of virtual time")
+                raise BudgetExceeded(
+                    f"more than {self.max_steps:,} steps at {self._time:.3f} s of virtual time"
+                )
             place = handle.context.get(HERE)
             if place is None:
                 self._run(handle)
@@ -119,7 +144,9 @@ class SimLoop(PlainLoop):
             self.call_exception_handler({"message": "a callback raised", "exception": error})
 
     def _run_all(self, handle: Handle) -> None:
-        """A node's own stack: in the middle of a synchronous call it stands still while those of other nodes go on."""
+        """A node's own stack: in the middle of a synchronous call it stands still while those of
+        other nodes go on.
+        """
         scheduler = greenlet.getcurrent().parent
         while True:
             self._run(handle)
@@ -155,10 +182,16 @@ class SimLoop(PlainLoop):
             self._enqueue(handle)
 
     def block(self, seconds: float, *, idle: Callable[[], NoReturn]) -> None:
-        """Let `seconds` pass inside a synchronous call: the rest of the world goes on, the calling task does not return."""
+        """Let `seconds` pass inside a synchronous call: the rest of the world goes on, the calling
+        task does not return.
+        """
         place, current = HERE.get(), asyncio.current_task(self)
         over: list[bool] = []
-        wake = partial(over.append, True) if place is None else partial(self._wake, place, greenlet.getcurrent())
+        wake = (
+            partial(over.append, True)
+            if place is None
+            else partial(self._wake, place, greenlet.getcurrent())
+        )
         self.call_at(self._time + seconds, wake, context=contextvars.Context())
         if current is not None:
             asyncio.tasks._leave_task(self, current)
@@ -193,7 +226,14 @@ class SimLoop(PlainLoop):
             self._prune_at = max(512, 2 * len(self.tasks))
         self._task_count += 1
         label = name or f"task {self._task_count} ({getattr(coro, '__name__', 'coroutine')})"
-        task = SimTask(self._task_count, coro, loop=self, name=label, context=context or contextvars.copy_context(), **options)
+        task = SimTask(
+            self._task_count,
+            coro,
+            loop=self,
+            name=label,
+            context=context or contextvars.copy_context(),
+            **options,
+        )
         self.tasks.append(task)
         return task
 
@@ -212,7 +252,9 @@ class SimLoop(PlainLoop):
         self._running = True
         self._outer = asyncio._get_running_loop()
         self._old_hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(finalizer=lambda generator: None if self._closed else self._aclose(generator))
+        sys.set_asyncgen_hooks(
+            finalizer=lambda generator: None if self._closed else self._aclose(generator)
+        )
         asyncio._set_running_loop(self)
         return self
 
@@ -223,5 +265,9 @@ class SimLoop(PlainLoop):
 
     def _aclose(self, generator: Any) -> None:
         context = contextvars.copy_context()
-        context.run(DAEMON.set, True)  # nobody can wait for it, so nobody is blamed when it is cut off
-        self.create_task(generator.aclose(), name="closing an asynchronous generator", context=context)
+        context.run(
+            DAEMON.set, True
+        )  # nobody can wait for it, so nobody is blamed when it is cut off
+        self.create_task(
+            generator.aclose(), name="closing an asynchronous generator", context=context
+        )

@@ -1,12 +1,13 @@
 """The network between nodes: how long a message takes, and whether it arrives.
 
-A message leaves when its sender is awake and travels whatever becomes of the sender: a request that has left is executed even
-if the client that sent it dies. It arrives at a node that is up (a frozen one handles it when it thaws; a dead one never).
-Messages of one `Wire` keep their order, as on a TCP connection. The experimenter ("lab") and a node talking to itself
-use no network: no delay, no loss, no entry in the history; and a server that is frozen answers the experimenter all the same.
+A message leaves when its sender is awake and travels whatever becomes of the sender: a request that
+has left is executed even if the client that sent it dies. It arrives at a node that is up (a frozen
+one handles it when it thaws; a dead one never). Messages of one `Wire` keep their order, as on a
+TCP connection. The experimenter ("lab") and a node talking to itself use no network: no delay, no
+loss, no entry in the history; and a server that is frozen answers the experimenter all the same.
 
-Left out: bandwidth (a message takes as long whatever its size), queues, and packets: a message arrives whole or not at all.
-"""
+Left out: bandwidth (a message takes as long whatever its size), queues, and packets: a message
+arrives whole or not at all."""
 
 from __future__ import annotations
 
@@ -58,16 +59,21 @@ class Network:
         reply: bool = False,
         last: bool = False,
     ) -> None:
-        """Carry a message from node `src` to node `dst`, where `deliver` is called on arrival, if it arrives.
+        """Carry a message from node `src` to node `dst`, where `deliver` is called on arrival, if
+        it arrives.
 
-        The `last` one says that a connection has ended: it leaves even a node that died, and the history does not show it.
-        """
+        The `last` one says that a connection has ended: it leaves even a node that died, and the
+        history does not show it."""
         world = self._world
         if dst == LAB:
             world.loop.call_soon(deliver, context=contextvars.Context())
             return
-        if src == LAB:  # the handle belongs to no node, so no freeze withholds it; what it runs belongs to the server
-            world.loop.call_soon(world.node(dst).context().run, deliver, context=contextvars.Context())
+        if (
+            src == LAB
+        ):  # the handle belongs to no node, so no freeze withholds it; what it runs belongs to the server
+            world.loop.call_soon(
+                world.node(dst).context().run, deliver, context=contextvars.Context()
+            )
             return
         if src == dst:
             self._hand_over(dst, deliver)
@@ -94,7 +100,9 @@ class Network:
         def arrive() -> None:
             up = world.node(dst).place.alive
             if not last:
-                history.messages.append(Message(seq, sent, src, dst, label, arrival if up else None, reply))
+                history.messages.append(
+                    Message(seq, sent, src, dst, label, arrival if up else None, reply)
+                )
             if up:
                 self._hand_over(dst, deliver)
 
@@ -107,7 +115,11 @@ class Network:
 
     def twice(self, src: str, dst: str) -> bool:
         """Whether a request sent now is delivered twice."""
-        rules = [rule for rule in self._rules if isinstance(rule, Duplication) and _between(rule, src, dst)]
+        rules = [
+            rule
+            for rule in self._rules
+            if isinstance(rule, Duplication) and _between(rule, src, dst)
+        ]
         return any(self._world.loop.choices.chance(rule.probability) for rule in rules)
 
     def reachable(self, src: str, dst: str) -> bool:
@@ -130,7 +142,9 @@ class Network:
                 if _between(fault, dst, src) and (fault.label is None or fault.label in label):
                     self._lost_replies.remove(fault)
                     return True
-        rules = [rule for rule in self._rules if isinstance(rule, Loss) and _between(rule, src, dst)]
+        rules = [
+            rule for rule in self._rules if isinstance(rule, Loss) and _between(rule, src, dst)
+        ]
         return any(self._world.loop.choices.chance(rule.probability) for rule in rules)
 
     @staticmethod
@@ -152,7 +166,9 @@ class Network:
             end = None if fault.for_ == float("inf") else world.now() + fault.for_
             for name in fault.one:
                 others = ", ".join(fault.other or ("the rest",))
-                world.history.spans.append(Span(world.history.next_seq(), name, "partition", world.now(), end, others))
+                world.history.spans.append(
+                    Span(world.history.next_seq(), name, "partition", world.now(), end, others)
+                )
         else:
             self._rules.append(fault)
         if fault.for_ != float("inf"):

@@ -1,9 +1,10 @@
-"""A simulated machine: what runs on it, what its wall clock says, and what a pause, a crash and a restart do to it.
+"""A simulated machine: what runs on it, what its wall clock says, and what a pause, a crash and a
+restart do to it.
 
-A node has one `Place` a life: a crash leaves everything of the old life in a dead place, where the loop drops it, and a
-restart makes a new one. A dropped coroutine must not be closed (closing runs its finally blocks), so those of dead nodes are
-kept, without references to the world, for the life of the process.
-"""
+A node has one `Place` a life: a crash leaves everything of the old life in a dead place, where the
+loop drops it, and a restart makes a new one. A dropped coroutine must not be closed (closing runs
+its finally blocks), so those of dead nodes are kept, without references to the world, for the life
+of the process."""
 
 from __future__ import annotations
 
@@ -46,26 +47,38 @@ class SimNode:
         return f"<node {self.name}>"
 
     def context(self) -> contextvars.Context:
-        """A fresh context in which what a server does for others runs on this node; it inherits nothing else."""
+        """A fresh context in which what a server does for others runs on this node; it inherits
+        nothing else.
+        """
         context = contextvars.Context()
         context.run(HERE.set, self.place)
         context.run(DAEMON.set, True)
         return context
 
     def start(
-        self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, name: str | None = None, daemon: bool = False
+        self,
+        function: Callable[..., Coroutine[Any, Any, T]],
+        *args: Any,
+        name: str | None = None,
+        daemon: bool = False,
     ) -> asyncio.Task[T]:
-        """Run `function(*args)` on this node. A daemon is stopped without complaint when the scenario returns."""
+        """Run `function(*args)` on this node. A daemon is stopped without complaint when the
+        scenario returns.
+        """
         context = contextvars.copy_context()
         context.run(HERE.set, self.place)
         if daemon:
             context.run(DAEMON.set, True)
         label = name or f"{self.name}.{getattr(function, '__name__', 'task')}"
-        task: asyncio.Task[T] = self._world.loop.create_task(context.run(function, *args), name=label, context=context)
+        task: asyncio.Task[T] = self._world.loop.create_task(
+            context.run(function, *args), name=label, context=context
+        )
         self._world.track(task, self)
         return task
 
-    def boot(self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> asyncio.Task[Any]:
+    def boot(
+        self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any
+    ) -> asyncio.Task[Any]:
         """Like `start` as a daemon, and again every time the node restarts after a crash."""
         self._boots.append((function, args))
         return self.start(function, *args, daemon=True)
@@ -89,17 +102,23 @@ class SimNode:
         """Stop everything on this node for `seconds`; several freezes overlap."""
         if self.place.alive:
             self._hold(seconds, "pause")
-            self._world.loop.call_later(seconds, self._let_go, self.place, context=contextvars.Context())
+            self._world.loop.call_later(
+                seconds, self._let_go, self.place, context=contextvars.Context()
+            )
 
     def block(self, seconds: float) -> None:
-        """Let `seconds` pass inside a synchronous call on this node: everything else on it stands still, and nothing else."""
+        """Let `seconds` pass inside a synchronous call on this node: everything else on it stands
+        still, and nothing else.
+        """
         place, loop = HERE.get(), self._world.loop
         assert place is not None
         if not place.alive:  # it died in this very step: it never comes back from its next call
             loop.block(seconds, idle=self._world.idle)
         self._hold(seconds, "blocked")
         loop.block(seconds, idle=self._world.idle)
-        while place.alive and (longer := self._thaws_at - loop.time()) > 0:  # a pause struck meanwhile
+        while (
+            place.alive and (longer := self._thaws_at - loop.time()) > 0
+        ):  # a pause struck meanwhile
             loop.block(longer, idle=self._world.idle)
         self._let_go(place)
 
@@ -153,7 +172,9 @@ class SimNode:
             loop.call_later(restart_after, self.restart, context=contextvars.Context())
 
     def restart(self) -> None:
-        """Begin a new life: what was on disk is there, and what was registered with `boot` starts again."""
+        """Begin a new life: what was on disk is there, and what was registered with `boot` starts
+        again.
+        """
         if self.place.alive:
             return
         self.close_crash(self._world.now())
@@ -170,5 +191,7 @@ class SimNode:
 
 
 def keep_for_ever(coroutine: object) -> None:
-    """Keep a suspended coroutine from ever being closed, and so its finally blocks from ever running."""
+    """Keep a suspended coroutine from ever being closed, and so its finally blocks from ever
+    running.
+    """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(coroutine))

@@ -1,8 +1,9 @@
-"""Libraries whose order is that of memory addresses, of hashes or of the process's own dice, taught the order of the run.
+"""Libraries whose order is that of memory addresses, of hashes or of the process's own dice, taught
+the order of the run.
 
-`asyncio.as_completed` puts what it is given into a set before it makes tasks of it; fakeredis iterates over sets of bytes and
-draws from the module `random`. Outside a simulated loop nothing changes but that sets of fakeredis keep the order of insertion.
-"""
+`asyncio.as_completed` puts what it is given into a set before it makes tasks of it; fakeredis
+iterates over sets of bytes and draws from the module `random`. Outside a simulated loop nothing
+changes but that sets of fakeredis keep the order of insertion."""
 
 from __future__ import annotations
 
@@ -40,7 +41,10 @@ def install() -> None:
     real = asyncio.as_completed
 
     def as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Any:
-        return real(fs if current_world() is None else [asyncio.ensure_future(f) for f in fs], timeout=timeout)
+        return real(
+            fs if current_world() is None else [asyncio.ensure_future(f) for f in fs],
+            timeout=timeout,
+        )
 
     asyncio.as_completed = asyncio.tasks.as_completed = as_completed
     for name, module in list(sys.modules.items()):

@@ -1,4 +1,6 @@
-"""Where code runs. The node of a coroutine travels in a context variable, so that whatever it starts runs there too."""
+"""Where code runs. The node of a coroutine travels in a context variable, so that whatever it
+starts runs there too.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ if TYPE_CHECKING:
 
 
 class Place:
-    """What the loop must know of a node: whether it is frozen or dead, and what it put aside meanwhile."""
+    """What the loop must know of a node: whether it is frozen or dead, and what it put aside
+    meanwhile.
+    """
 
     __slots__ = ("alive", "blocked", "frozen", "name", "stack", "withheld")
 

@@ -1,8 +1,8 @@
 """What asyncio asks of an event loop and a simulated one has little to say to.
 
-Real sockets, processes and signals are refused by name; work for a thread is done in line; the rest are the answers of a loop
-that runs one program once. `loop.py` is where the time and the order are made.
-"""
+Real sockets, processes and signals are refused by name; work for a thread is done in line; the rest
+are the answers of a loop that runs one program once. `loop.py` is where the time and the order are
+made."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ class PlainLoop(asyncio.AbstractEventLoop):
 
     _on_exception: ExceptionHandler | None = None
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
+    def run_in_executor(
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:  # type: ignore[override]
         """Work sent to a thread runs in line: on virtual time it takes none."""
         future = self.create_future()
 
@@ -43,7 +45,9 @@ class PlainLoop(asyncio.AbstractEventLoop):
         return future
 
     def run_until_complete(self, future: Any) -> NoReturn:
-        raise NotSimulated("a simulated world runs one scenario; await instead of run_until_complete")
+        raise NotSimulated(
+            "a simulated world runs one scenario; await instead of run_until_complete"
+        )
 
     async def shutdown_asyncgens(self) -> None:
         return None

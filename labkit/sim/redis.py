@@ -1,12 +1,12 @@
 """Redis in the simulated world: fakeredis behind a connection that crosses the simulated network.
 
-A command is a message to the server's node, executed there when it arrives, whatever has become of the client; the answer is a
-message back. So pauses, crashes, partitions and lost answers apply to pipelines, scripts and blocking commands alike. A client
-gives up after its `socket_timeout` with `redis.TimeoutError`: what became of its command is unknown.
+A command is a message to the server's node, executed there when it arrives, whatever has become of
+the client; the answer is a message back. So pauses, crashes, partitions and lost answers apply to
+pipelines, scripts and blocking commands alike. A client gives up after its `socket_timeout` with
+`redis.TimeoutError`: what became of its command is unknown.
 
-Left out: authentication, cluster, and the order in which Redis serves several clients blocked on one key (here it is drawn
-from the seed; Redis serves the one that has waited longest).
-"""
+Left out: authentication, cluster, and the order in which Redis serves several clients blocked on
+one key (here it is drawn from the seed; Redis serves the one that has waited longest)."""
 
 from __future__ import annotations
 
@@ -32,12 +32,20 @@ if TYPE_CHECKING:
 
 
 def label(data: bytes) -> str:
-    """What a picture calls these packed commands: the name of the first, and the first key it touches."""
+    """What a picture calls these packed commands: the name of the first, and the first key it
+    touches.
+    """
     fields = data.split(b"\r\n", 12)
     count = int(fields[0][1:])
     args = [field.decode(errors="replace") for field in fields[2 : 2 + 2 * min(count, 5) : 2]]
     name = args[0].upper()
-    keyed = args[3:4] if name in ("EVAL", "EVALSHA") and args[2:3] != ["0"] else [] if name == "SCRIPT" else args[1:2]
+    keyed = (
+        args[3:4]
+        if name in ("EVAL", "EVALSHA") and args[2:3] != ["0"]
+        else []
+        if name == "SCRIPT"
+        else args[1:2]
+    )
     return " ".join([name, *keyed])[:40]
 
 
@@ -58,7 +66,9 @@ class SimRedisConnection(FakeAsyncRedisConnection):
     async def _connect(self) -> None:
         server, world = self._sim_server, self._world
         if not world.node(server.node).place.alive:
-            raise ConnectionRefusedError(f"connection refused by {server.node}")  # redis-py makes a ConnectionError of it
+            raise ConnectionRefusedError(
+                f"connection refused by {server.node}"
+            )  # redis-py makes a ConnectionError of it
         self._server = server.fake
         self._there, self._back = Wire(), Wire()
         self._inbox, self._arrived = deque(), asyncio.Event()
@@ -76,17 +86,33 @@ class SimRedisConnection(FakeAsyncRedisConnection):
         if self._user != LAB:
             world.node(self._user).on_death.append(self._hang_up)
 
-    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+    async def send_packed_command(
+        self, command: bytes | str | Iterable[bytes], check_health: bool = True
+    ) -> None:
         if not self.is_connected:
             await self.connect()  # type: ignore[no-untyped-call]  # redis-py's
-        data = command.encode() if isinstance(command, str) else command if isinstance(command, bytes) else b"".join(command)
+        data = (
+            command.encode()
+            if isinstance(command, str)
+            else command
+            if isinstance(command, bytes)
+            else b"".join(command)
+        )
         name, socket, world = label(data), self._socket, self._world
         assert socket is not None
         self._user = world.here()
-        world.network.send(self._user, self._sim_server.node, name, lambda: self._execute(socket, data, name), wire=self._there)
+        world.network.send(
+            self._user,
+            self._sim_server.node,
+            name,
+            lambda: self._execute(socket, data, name),
+            wire=self._there,
+        )
 
     def _execute(self, socket: ServerSocket, data: bytes, name: str) -> None:
-        """On the server's node: execute, and send every answer that is there at once as one message."""
+        """On the server's node: execute, and send every answer that is there at once as one
+        message.
+        """
         if socket._hung_up or socket._server is not self._sim_server.fake:
             return
         self._batch, self._executing = [], name
@@ -110,10 +136,14 @@ class SimRedisConnection(FakeAsyncRedisConnection):
                 self._inbox.extend(batch)
                 self._arrived.set()
 
-        self._world.network.send(self._sim_server.node, self._user, name, deliver, wire=self._back, reply=True)
+        self._world.network.send(
+            self._sim_server.node, self._user, name, deliver, wire=self._back, reply=True
+        )
 
     def broken(self, why: str) -> None:
-        """The server's end is gone: whoever waits for an answer is told, and what it asked for is unknown."""
+        """The server's end is gone: whoever waits for an answer is told, and what it asked for is
+        unknown.
+        """
         self._inbox.append(exceptions.ConnectionError(why))
         self._arrived.set()
 
@@ -128,14 +158,18 @@ class SimRedisConnection(FakeAsyncRedisConnection):
         return bool(self._inbox)
 
     async def _read_response(self, *, timeout: float | None = None, **options: Any) -> Any:  # noqa: ASYNC109
-        patience = self.socket_timeout if timeout is None else None if timeout == float("inf") else timeout
+        patience = (
+            self.socket_timeout if timeout is None else None if timeout == float("inf") else timeout
+        )
         while not self._inbox:
             if self._socket is None:
                 raise exceptions.ConnectionError("The connection was closed.")
             if not await self.can_read(patience):
                 if timeout is not None:
                     return None  # a poll, as redis-py's PubSub does
-                raise exceptions.TimeoutError(f"No answer from {self._sim_server.node} within {patience:g} s")
+                raise exceptions.TimeoutError(
+                    f"No answer from {self._sim_server.node} within {patience:g} s"
+                )
         answer = self._inbox.popleft()
         if isinstance(answer, exceptions.ConnectionError):
             raise answer
@@ -149,12 +183,16 @@ class SimRedisConnection(FakeAsyncRedisConnection):
         await super().disconnect(nowait, **options)
 
     def _hang_up(self, socket: ServerSocket | None = None) -> None:
-        """Tell the server that this end is gone; it notices after what was sent before, if the news gets through."""
+        """Tell the server that this end is gone; it notices after what was sent before, if the news
+        gets through.
+        """
         socket = socket or self._socket
         if self in self._sim_server.connections:
             self._sim_server.connections.remove(self)
         if socket is not None:
-            self._world.network.send(self._user, self._sim_server.node, "", socket.hang_up, wire=self._there, last=True)
+            self._world.network.send(
+                self._user, self._sim_server.node, "", socket.hang_up, wire=self._there, last=True
+            )
 
     def __del__(self, _: Any = None) -> None:
         return None  # nothing real is open

@@ -1,8 +1,9 @@
-"""The server's side of Redis in the simulated world: fakeredis on a node, without its dependence on addresses.
+"""The server's side of Redis in the simulated world: fakeredis on a node, without its dependence on
+addresses.
 
-A crashed server comes back empty; one that fails over comes back with what its asynchronous replica had received. fakeredis
-keeps blocked clients and subscribers in sets whose order is that of memory addresses; here they keep the order of arrival.
-"""
+A crashed server comes back empty; one that fails over comes back with what its asynchronous replica
+had received. fakeredis keeps blocked clients and subscribers in sets whose order is that of memory
+addresses; here they keep the order of arrival."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ class Connection(Protocol):
 
 
 class _InOrder(dict[Any, None]):
-    """A set that remembers the order of insertion, where fakeredis iterates over one whose order is that of addresses."""
+    """A set that remembers the order of insertion, where fakeredis iterates over one whose order is
+    that of addresses.
+    """
 
     add = dict.setdefault
 
@@ -79,8 +82,12 @@ class SimRedisServer:
         return {number: copy.deepcopy(database._dict) for number, database in self.fake.dbs.items()}
 
     def fail_over(self, replica: dict[int, dict[bytes, Any]], lag: float) -> None:
-        """The replica takes over under the same name: every connection breaks, and the writes of the last `lag` s are gone."""
-        self._world.node(self.node).context().run(self._world.record, "replica takes over", lacks=f"the last {1000 * lag:g} ms")
+        """The replica takes over under the same name: every connection breaks, and the writes of
+        the last `lag` s are gone.
+        """
+        self._world.node(self.node).context().run(
+            self._world.record, "replica takes over", lacks=f"the last {1000 * lag:g} ms"
+        )
         scripts = self.fake.script_cache
         connections, self.connections = self.connections, []
         for connection in connections:
@@ -105,9 +112,12 @@ class ServerSocket(AsyncFakeSocket):
         if not self._hung_up:
             self._connection.answer(self, msg)
 
-    def _xreadgroup(self, consumer: Any, groups: Any, count: Any, noack: Any, min_idle: Any, first_pass: bool) -> Any:
-        """fakeredis 2.40 waits only without COUNT, and then loses what is there already: told that this is not the first
-        pass it reads, and None is what makes a command that may block wait."""
+    def _xreadgroup(
+        self, consumer: Any, groups: Any, count: Any, noack: Any, min_idle: Any, first_pass: bool
+    ) -> Any:
+        """fakeredis 2.40 waits only without COUNT, and then loses what is there already: told that
+        this is not the first pass it reads, and None is what makes a command that may block
+        wait."""
         return super()._xreadgroup(consumer, groups, count, noack, min_idle, False) or None
 
     async def _async_blocking(self, *args: Any, **options: Any) -> None:

@@ -1,10 +1,11 @@
 """Run a scenario once in the simulated world.
 
-Guarantees: a run ends (by steps, by virtual seconds, or because a step never awaits), and nothing that a task did goes unsaid:
-an exception nobody looked at and a task left running are errors of the run. Nothing of it is left afterwards, no thread either.
+Guarantees: a run ends (by steps, by virtual seconds, or because a step never awaits), and nothing
+that a task did goes unsaid: an exception nobody looked at and a task left running are errors of the
+run. Nothing of it is left afterwards, no thread either.
 
-Left out: runs in several threads at once. The collector is off during a run, but for the whole process: use processes.
-"""
+Left out: runs in several threads at once. The collector is off during a run, but for the whole
+process: use processes."""
 
 from __future__ import annotations
 
@@ -36,17 +37,22 @@ def run(
     max_steps: int = 200_000,
     max_seconds: float = 86_400.0,
 ) -> Run:
-    """Run `scenario(world, **args)` on virtual time and return what happened. The same arguments give the same history.
+    """Run `scenario(world, **args)` on virtual time and return what happened. The same arguments
+    give the same history.
 
-    `seed` None is the calm world (first come, first served; every message takes its usual time); `deviations` are
-    (choice point, alternative) pairs at which it departs from that. A run ends when the scenario returns; it may take
-    `max_steps` steps of tasks and `max_seconds` seconds of virtual time.
+    `seed` None is the calm world (first come, first served; every message takes its usual time);
+    `deviations` are (choice point, alternative) pairs at which it departs from that. A run ends
+    when the scenario returns; it may take `max_steps` steps of tasks and `max_seconds` seconds of
+    virtual time.
 
-    Raises what the scenario raises; `FaultError` for a fault that names a node or an event which the run never had;
-    `Deadlock`, `BudgetExceeded`, `Stuck`, `TasksLeftRunning` or `TaskFailed` when the run cannot go on or leaves something
-    undone.
-    """
-    made = in_worker(lambda: execute(scenario, seed, faults, deviations, args, latency, max_steps, max_seconds, strict=True))
+    Raises what the scenario raises; `FaultError` for a fault that names a node or an event which
+    the run never had; `Deadlock`, `BudgetExceeded`, `Stuck`, `TasksLeftRunning` or `TaskFailed`
+    when the run cannot go on or leaves something undone."""
+    made = in_worker(
+        lambda: execute(
+            scenario, seed, faults, deviations, args, latency, max_steps, max_seconds, strict=True
+        )
+    )
     if made.error is not None:
         raise made.error
     return made
@@ -64,11 +70,11 @@ def execute(
     *,
     strict: bool = False,
 ) -> Run:
-    """Like `run`, but in the current thread, and what the scenario raises is kept in the run's `error`.
+    """Like `run`, but in the current thread, and what the scenario raises is kept in the run's
+    `error`.
 
-    Only when it is `strict` does it complain of a fault that names a node or an event which the run never had: in a search,
-    a plan may well wait for what does not happen on every schedule.
-    """
+    Only when it is `strict` does it complain of a fault that names a node or an event which the run
+    never had: in a search, a plan may well wait for what does not happen on every schedule."""
     worker = current()
     if worker is not None and worker.interrupted:
         raise KeyboardInterrupt  # CPython drops one that is raised inside a weakref callback: do not lose the reader's Stop
@@ -119,7 +125,9 @@ def _drive(world: SimWorld, scenario: Scenario, args: dict[str, Any]) -> Any:
     context.run(HERE.set, None)
     context.run(DAEMON.set, False)
     contextvars.Context().run(world.faults.arm)
-    main = loop.create_task(context.run(scenario, world, **args), name="the scenario", context=context)
+    main = loop.create_task(
+        context.run(scenario, world, **args), name="the scenario", context=context
+    )
     try:
         loop.turn(main.done, idle=world.idle)
     except KeyboardInterrupt:
@@ -141,10 +149,14 @@ def _drive(world: SimWorld, scenario: Scenario, args: dict[str, Any]) -> Any:
     left = [
         task
         for task in loop.tasks
-        if not task.done() and not task.context.get(DAEMON) and (task.place is None or task.place.alive)
+        if not task.done()
+        and not task.context.get(DAEMON)
+        and (task.place is None or task.place.alive)
     ]
     if left:
-        raise TasksLeftRunning(f"the scenario returned while these were still running: {'; '.join(map(describe, left))}")
+        raise TasksLeftRunning(
+            f"the scenario returned while these were still running: {'; '.join(map(describe, left))}"
+        )
     return result
 
 
@@ -153,6 +165,10 @@ def _raise_failures(world: SimWorld, *, but: asyncio.Task[Any]) -> None:
     for task in world.loop.tasks:
         if task is not but and task.done() and not task.cancelled() and task._log_traceback:
             error = task.exception()
-            raise TaskFailed(f"task {task.get_name()} raised {type(error).__name__}: {error}") from error
+            raise TaskFailed(
+                f"task {task.get_name()} raised {type(error).__name__}: {error}"
+            ) from error
     if world.failures:
-        raise TaskFailed(f"a callback raised {type(world.failures[0]).__name__}: {world.failures[0]}") from world.failures[0]
+        raise TaskFailed(
+            f"a callback raised {type(world.failures[0]).__name__}: {world.failures[0]}"
+        ) from world.failures[0]

@@ -1,9 +1,9 @@
 """Spaces of faults for a search: which nodes, when, for how long.
 
-When nothing else is said, a fault strikes just after a *moment* of the calm run: after a message left or arrived, or an event
-was written. Between two moments nothing changes, so a fault anywhere between them does the same; a uniformly drawn time
-would mostly hit the long quiet stretches. Round numbers come out, because times and durations are drawn from grids.
-"""
+When nothing else is said, a fault strikes just after a *moment* of the calm run: after a message
+left or arrived, or an event was written. Between two moments nothing changes, so a fault anywhere
+between them does the same; a uniformly drawn time would mostly hit the long quiet stretches. Round
+numbers come out, because times and durations are drawn from grids."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def moments(history: History) -> list[float]:
 
 
 def pauses(*nodes: str, up_to: float, within: float | None = None) -> Space:
-    """One of the nodes stops for at most `up_to` seconds, after a moment of the calm run or at a time up to `within`."""
+    """One of the nodes stops for at most `up_to` seconds, after a moment of the calm run or at a
+    time up to `within`.
+    """
     node, length = _node(nodes), _grid(up_to)
     return lambda known: st.builds(Pause, node=node, at=_times(known, within), for_=length)
 

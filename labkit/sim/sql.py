@@ -1,13 +1,15 @@
-"""SQL in the simulated world: SQLite behind aiosqlite and SQLAlchemy, reached over the simulated network.
+"""SQL in the simulated world: SQLite behind aiosqlite and SQLAlchemy, reached over the simulated
+network.
 
-Each statement, commit and rollback is a message to the database's node and an answer back. There it runs in line: SQLite
-itself decides who must wait. A busy database is asked again on virtual time until the busy time-out has passed, and then
-the statement fails as SQLite's does ("database is locked"). A connection belongs to the node that uses it: when that node
-dies, or the server does, its open transaction is rolled back. What was committed is on the server's disk and survives.
+Each statement, commit and rollback is a message to the database's node and an answer back. There it
+runs in line: SQLite itself decides who must wait. A busy database is asked again on virtual time
+until the busy time-out has passed, and then the statement fails as SQLite's does ("database is
+locked"). A connection belongs to the node that uses it: when that node dies, or the server does,
+its open transaction is rolled back. What was committed is on the server's disk and survives.
 
-A transaction begins with BEGIN; `connection.execution_options(sqlite_begin="IMMEDIATE")` makes it BEGIN IMMEDIATE, which takes
-the write lock at once. Left out: the time a statement takes, and what a real server does that SQLite does not (row locks).
-"""
+A transaction begins with BEGIN; `connection.execution_options(sqlite_begin="IMMEDIATE")` makes it
+BEGIN IMMEDIATE, which takes the write lock at once. Left out: the time a statement takes, and what
+a real server does that SQLite does not (row locks)."""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ BUSY_PAUSE = 0.005
 """How long a busy database waits before it tries again, in virtual seconds."""
 
 CROSSING = {"execute", "executemany", "executescript", "commit", "rollback"}
-"""What of a connection or cursor needs the server; the rest (making a cursor, fetching rows that are there) does not."""
+"""What of a connection or cursor needs the server; the rest (making a cursor, fetching rows that
+are there) does not.
+"""
 
 
 class InLine:
@@ -87,17 +91,23 @@ class SimSqlConnection(aiosqlite.Connection):
     async def _connect(self) -> aiosqlite.Connection:
         world = self._world
         if not world.node(self._server.node).place.alive:
-            raise sqlite3.OperationalError(f"connection refused by {self._server.node}") from ConnectionRefusedError()
+            raise sqlite3.OperationalError(
+                f"connection refused by {self._server.node}"
+            ) from ConnectionRefusedError()
         await super()._connect()
         self._server.connections.append(self)
         self._used_here()
         return self
 
     def _used_here(self) -> None:
-        """It belongs to the node that uses it now, as engines may be shared: with that node's life it ends."""
+        """It belongs to the node that uses it now, as engines may be shared: with that node's life
+        it ends.
+        """
         place, self._user = HERE.get(), self._world.here()
         if place is not None and place is not self._place:
-            self._world.node(place.name).on_death.append(lambda: self.stop() if self._place is place else None)
+            self._world.node(place.name).on_death.append(
+                lambda: self.stop() if self._place is place else None
+            )
         self._place = place
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **options: Any) -> Any:
@@ -129,7 +139,9 @@ class SimSqlConnection(aiosqlite.Connection):
 
         def arrive() -> None:
             self._serving += 1
-            world.background(serve(), None if here == LAB else world.node(server), f"{server}: {label}")
+            world.background(
+                serve(), None if here == LAB else world.node(server), f"{server}: {label}"
+            )
 
         world.network.send(here, server, label, arrive, wire=self._there)
         try:
@@ -137,7 +149,9 @@ class SimSqlConnection(aiosqlite.Connection):
                 return await answer
         except TimeoutError:
             self._broken = True
-            raise ValueError("no active connection") from TimeoutError(f"no answer from {server} within {self._timeout:g} s")
+            raise ValueError("no active connection") from TimeoutError(
+                f"no answer from {server} within {self._timeout:g} s"
+            )
         finally:
             self._waiting = None
 
@@ -157,7 +171,9 @@ class SimSqlConnection(aiosqlite.Connection):
             await asyncio.sleep(BUSY_PAUSE)
 
     def broken(self) -> None:
-        """The server's end is gone: its open transaction is rolled back, and whoever waits for an answer is told."""
+        """The server's end is gone: its open transaction is rolled back, and whoever waits for an
+        answer is told.
+        """
         self._broken = True
         self._let_go()
         if self._waiting is not None and not self._waiting.done():
@@ -167,10 +183,14 @@ class SimSqlConnection(aiosqlite.Connection):
         self.stop()
 
     def stop(self) -> None:
-        """Hang up. The server carries out what was sent before, a COMMIT perhaps, and then rolls back what is open."""
+        """Hang up. The server carries out what was sent before, a COMMIT perhaps, and then rolls
+        back what is open.
+        """
         self._broken = True
         if not self._hung_up and self._connection is not None:
-            self._world.network.send(self._user, self._server.node, "", self._left, wire=self._there, last=True)
+            self._world.network.send(
+                self._user, self._server.node, "", self._left, wire=self._there, last=True
+            )
 
     def _left(self) -> None:
         self._hung_up = True
@@ -190,16 +210,24 @@ class SimSqlConnection(aiosqlite.Connection):
 
 
 def engine(world: SimWorld, server: SimSqlServer, timeout: float) -> AsyncEngine:
-    """An engine whose connections cross the simulated network; a statement is given up after `timeout` seconds."""
+    """An engine whose connections cross the simulated network; a statement is given up after
+    `timeout` seconds.
+    """
 
     async def connect(*_: Any, **__: Any) -> aiosqlite.Connection:
         return await SimSqlConnection(world, server, timeout)
 
-    logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())  # a rollback nobody answered is no news on stderr
-    made = create_async_engine("sqlite+aiosqlite:///simulated", async_creator=connect, pool_reset_on_return="rollback")
+    logging.getLogger("sqlalchemy.pool").addHandler(
+        logging.NullHandler()
+    )  # a rollback nobody answered is no news on stderr
+    made = create_async_engine(
+        "sqlite+aiosqlite:///simulated", async_creator=connect, pool_reset_on_return="rollback"
+    )
 
     @event.listens_for(made.sync_engine, "begin")
     def begin(connection: Any) -> None:
-        connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('sqlite_begin', '')}".rstrip())
+        connection.exec_driver_sql(
+            f"BEGIN {connection.get_execution_options().get('sqlite_begin', '')}".rstrip()
+        )
 
     return made

@@ -1,7 +1,7 @@
 """The server's end of SQL in the simulated world: an SQLite file on a node.
 
-What was committed survives the node's death; what was not is rolled back with the connection. Left out: a damaged disk.
-"""
+What was committed survives the node's death; what was not is rolled back with the connection. Left
+out: a damaged disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 class _Raw(sqlite3.Connection):
-    """Gone once closed: SQLite itself keeps one with an unfinished statement open (sqlite3_close_v2), and its lock with it."""
+    """Gone once closed: SQLite itself keeps one with an unfinished statement open
+    (sqlite3_close_v2), and its lock with it.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -48,8 +50,12 @@ class SimSqlServer:
 
     def open(self) -> sqlite3.Connection:
         """A connection that never waits by itself: waiting is done on virtual time."""
-        raw = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False, factory=_Raw)
-        raw.execute("PRAGMA synchronous=OFF")  # a simulated crash never loses what the operating system has
+        raw = sqlite3.connect(
+            self._path, timeout=0, isolation_level=None, check_same_thread=False, factory=_Raw
+        )
+        raw.execute(
+            "PRAGMA synchronous=OFF"
+        )  # a simulated crash never loses what the operating system has
         raw.execute("PRAGMA foreign_keys=ON")
         return raw
 

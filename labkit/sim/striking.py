@@ -1,8 +1,8 @@
 """How faults strike: at their time, or when the event they wait for is written.
 
-A fault that waits for an event strikes while the code that recorded it is still running: that code goes on to its next await,
-and what it sends on the way does not leave a dead node, nor a frozen one before it thaws. So nobody can see the difference.
-"""
+A fault that waits for an event strikes while the code that recorded it is still running: that code
+goes on to its next await, and what it sends on the way does not leave a dead node, nor a frozen one
+before it thaws. So nobody can see the difference."""
 
 from __future__ import annotations
 
@@ -38,14 +38,18 @@ class Striking:
     def on_event(self, event: Event) -> None:
         """Let every fault that waits for this event strike now."""
         for fault in self._triggers.due(event):
-            if isinstance(fault, Failover):  # what is written in the next `lag` seconds does not reach the replica
+            if isinstance(
+                fault, Failover
+            ):  # what is written in the next `lag` seconds does not reach the replica
                 self._replicate(fault)
                 self._at(self._world.now() + fault.lag, self._strike, fault)
             else:
                 contextvars.Context().run(self._strike, fault)
 
     def misnamed(self) -> str | None:
-        """What is wrong with the first fault that names a node or an event of which this run knew nothing; None: nothing."""
+        """What is wrong with the first fault that names a node or an event of which this run knew
+        nothing; None: nothing.
+        """
         world = self._world
         kinds = [event.kind for event in world.history.events]
         for fault in self._faults:
@@ -55,7 +59,11 @@ class Striking:
                 if name is not None and name not in world.asked_for:
                     return f"{fault!r} struck nobody: there is no node {name!r}; there were {_listed(world.asked_for)}"
             if fault.after is not None and kinds.count(fault.after) < fault.nth:
-                seen = f"{kinds.count(fault.after)} of them" if fault.after in kinds else _listed(set(kinds))
+                seen = (
+                    f"{kinds.count(fault.after)} of them"
+                    if fault.after in kinds
+                    else _listed(set(kinds))
+                )
                 return f"{fault!r} never struck: it waits for {fault.nth} of event {fault.after!r}; there were {seen}"
         return None
 
@@ -66,7 +74,9 @@ class Striking:
             self._world.loop.call_at(when, strike, fault, context=contextvars.Context())
 
     def _replicate(self, fault: Failover) -> None:
-        self._replicas.setdefault(id(fault), []).append(self._world.redis_server(fault.node).snapshot())
+        self._replicas.setdefault(id(fault), []).append(
+            self._world.redis_server(fault.node).snapshot()
+        )
 
     def _strike(self, fault: Fault) -> None:
         world = self._world

@@ -1,7 +1,8 @@
-"""Run a scenario under many seeds, one after another or on any `concurrent.futures` executor, and count what came out.
+"""Run a scenario under many seeds, one after another or on any `concurrent.futures` executor, and
+count what came out.
 
-Left out: choosing the seeds. They are tried as given, and a failing run is not made smaller; `falsify` searches and shrinks.
-"""
+Left out: choosing the seeds. They are tried as given, and a failing run is not made smaller;
+`falsify` searches and shrinks."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ from labkit.world import Fault, Run, Scenario
 
 @dataclass(frozen=True)
 class Sweep:
-    """The runs of a sweep, in the order of their seeds, and the verdict on each (None when no invariant was given)."""
+    """The runs of a sweep, in the order of their seeds, and the verdict on each (None when no
+    invariant was given).
+    """
 
     runs: tuple[Run, ...]
     verdicts: tuple[Verdict | None, ...]
@@ -68,26 +71,33 @@ def sweep(
 ) -> Sweep:
     """Run `scenario` once for each seed, and judge each run by `invariant`.
 
-    `faults` may be a function of the seed. `executor` is any `concurrent.futures` executor: a process pool here, a Dask
-    client's on a cluster; the scenario must then be importable by its workers. Other options are those of `run`. What a
-    scenario raises is kept in its run.
-    """
+    `faults` may be a function of the seed. `executor` is any `concurrent.futures` executor: a
+    process pool here, a Dask client's on a cluster; the scenario must then be importable by its
+    workers. Other options are those of `run`. What a scenario raises is kept in its run."""
     numbers = list(seeds)
     if not numbers:
         raise ValueError("sweep needs at least one seed, got none")
     plans = [tuple(faults(seed) if callable(faults) else faults) for seed in numbers]
-    jobs = [partial(execute, scenario, seed, plan, args=args, **options) for seed, plan in zip(numbers, plans, strict=True)]
+    jobs = [
+        partial(execute, scenario, seed, plan, args=args, **options)
+        for seed, plan in zip(numbers, plans, strict=True)
+    ]
     if executor is None:
         runs = in_worker(lambda: [job() for job in watched(jobs, progress)])
     else:
         futures = [executor.submit(_portable, job) for job in jobs]
         runs = [future.result() for future in watched(futures, progress)]
-    verdicts = [invariant.check(run) if invariant is not None and run.error is None else None for run in runs]
+    verdicts = [
+        invariant.check(run) if invariant is not None and run.error is None else None
+        for run in runs
+    ]
     return Sweep(tuple(runs), tuple(verdicts))
 
 
 def _portable(job: Callable[[], Run]) -> Run:
-    """The run, with an error that survives the way back: an exception that cannot be unpickled breaks the whole pool."""
+    """The run, with an error that survives the way back: an exception that cannot be unpickled
+    breaks the whole pool.
+    """
     made = job()
     try:
         pickle.loads(pickle.dumps(made.error))
@@ -97,6 +107,8 @@ def _portable(job: Callable[[], Run]) -> Run:
 
 
 def watched(items: Sequence[Any], progress: bool) -> Iterator[Any]:
-    """Iterate with a progress bar that shows itself after two seconds, and never where outputs are compared or stored."""
+    """Iterate with a progress bar that shows itself after two seconds, and never where outputs are
+    compared or stored.
+    """
     quiet = not progress or "PYTEST_VERSION" in os.environ or "LABKIT_QUIET" in os.environ
     yield from tqdm(items, disable=quiet, delay=2, leave=False, unit="run")

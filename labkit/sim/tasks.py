@@ -1,8 +1,8 @@
-"""What the simulated loop schedules: handles, futures and tasks that are counted instead of addressed.
+"""What the simulated loop schedules: handles, futures and tasks that are counted instead of
+addressed.
 
-Shows: asyncio keeps tasks and futures in sets. Where those are iterated, the order would follow memory addresses, and two
-processes would differ; here an object's hash is its number.
-"""
+Shows: asyncio keeps tasks and futures in sets. Where those are iterated, the order would follow
+memory addresses, and two processes would differ; here an object's hash is its number."""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ class Handle:
 
     __slots__ = ("_cancelled", "_when", "args", "callback", "context")
 
-    def __init__(self, callback: Callback, args: tuple[Any, ...], context: contextvars.Context, when: float = 0.0) -> None:
+    def __init__(
+        self,
+        callback: Callback,
+        args: tuple[Any, ...],
+        context: contextvars.Context,
+        when: float = 0.0,
+    ) -> None:
         self.callback = callback
         self.args = args
         self.context = context
@@ -53,9 +59,17 @@ class SimFuture(asyncio.Future[Any]):
 
 
 class SimTask(asyncio.Task[Any]):
-    """A task whose hash is its number: asyncio keeps tasks in sets, and their order must not depend on addresses."""
+    """A task whose hash is its number: asyncio keeps tasks in sets, and their order must not depend
+    on addresses.
+    """
 
-    def __init__(self, number: int, coro: Coroutine[Any, Any, Any], context: contextvars.Context, **options: Any) -> None:
+    def __init__(
+        self,
+        number: int,
+        coro: Coroutine[Any, Any, Any],
+        context: contextvars.Context,
+        **options: Any,
+    ) -> None:
         self._number = number
         self.context = context
         super().__init__(coro, context=context, **options)

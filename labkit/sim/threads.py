@@ -1,8 +1,8 @@
 """Work that a library sends to a thread runs in line in the simulated world.
 
-`asyncio.to_thread` goes through the loop, which sees to it. Starlette's synchronous endpoints go through anyio, which starts
-threads of its own: its one function for that is taught to call in line when the running loop is a simulated one.
-"""
+`asyncio.to_thread` goes through the loop, which sees to it. Starlette's synchronous endpoints go
+through anyio, which starts threads of its own: its one function for that is taught to call in line
+when the running loop is a simulated one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def install() -> None:
     if hasattr(real, _MARK):
         return
 
-    async def run_sync_in_worker_thread(func: Callable[..., Any], args: Any, *rest: Any, **options: Any) -> Any:
+    async def run_sync_in_worker_thread(
+        func: Callable[..., Any], args: Any, *rest: Any, **options: Any
+    ) -> Any:
         if current_world() is not None:
             return func(*args)
         return await real(func, args, *rest, **options)

@@ -1,12 +1,13 @@
-"""Keep hypothesis from looking into other modules: a search must depend on what it was given, and on nothing else.
+"""Keep hypothesis from looking into other modules: a search must depend on what it was given, and
+on nothing else.
 
-Hypothesis collects the numbers and strings in the source of every module of the project that happens to be loaded, and tries
-them more often. That finds bugs in a test suite. But here it would make a search, and a notebook's output, depend on which
-lessons and judges were imported before.
+Hypothesis collects the numbers and strings in the source of every module of the project that
+happens to be loaded, and tries them more often. That finds bugs in a test suite. But here it would
+make a search, and a notebook's output, depend on which lessons and judges were imported before.
 
-Leaves out: the constants that hypothesis brings along itself (0, powers of two, odd strings), which are always the same. These
-are names inside hypothesis: `tests/sim/test_unbiased.py` fails when a new version has others.
-"""
+Leaves out: the constants that hypothesis brings along itself (0, powers of two, odd strings), which
+are always the same. These are names inside hypothesis: `tests/sim/test_unbiased.py` fails when a
+new version has others."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The thread that simulated worlds run in, and the watch that is kept on it.
 
-Guarantees: the Stop button stops a run at its next step, and a step that computes for too long without an await is interrupted.
+Guarantees: the Stop button stops a run at its next step, and a step that computes for too long
+without an await is interrupted.
 
 Left out: code that swallows every KeyboardInterrupt.
 """
@@ -31,7 +32,9 @@ def current() -> Worker[Any] | None:
 
 
 class Worker(Generic[T]):
-    """Work in a thread of its own. `stuck`: what has been computing for too long; `interrupted`: the reader pressed Stop."""
+    """Work in a thread of its own. `stuck`: what has been computing for too long; `interrupted`:
+    the reader pressed Stop.
+    """
 
     def __init__(self, work: Callable[[], T], patience: float) -> None:
         self._work = work
@@ -49,10 +52,11 @@ class Worker(Generic[T]):
         return self._work()
 
     def interrupt(self) -> None:
-        """Stop at the next step of the run; asked again, at the next bytecode (a step that never ends has no next).
+        """Stop at the next step of the run; asked again, at the next bytecode (a step that never
+        ends has no next).
 
-        The gentle way first: CPython drops a KeyboardInterrupt that lands in a finalizer, with a message on stderr.
-        """
+        The gentle way first: CPython drops a KeyboardInterrupt that lands in a finalizer, with a
+        message on stderr."""
         if self.interrupted:
             self._raise()
         self.interrupted = True
@@ -60,10 +64,14 @@ class Worker(Generic[T]):
             self.world.loop.max_steps = 0
 
     def _raise(self) -> None:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(KeyboardInterrupt))
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(self._thread), ctypes.py_object(KeyboardInterrupt)
+        )
 
     def watch_over(self, world: SimWorld | None) -> SimWorld | None:
-        """Watch this world from now on; return the one watched so far (a run inside a run gives the watch back)."""
+        """Watch this world from now on; return the one watched so far (a run inside a run gives the
+        watch back).
+        """
         outer, self.world, self._seen = self.world, world, (0, -1)
         return outer
 
@@ -84,10 +92,11 @@ class Worker(Generic[T]):
 
 
 def in_worker(work: Callable[[], T], *, patience: float | None = None) -> T:
-    """Call `work()` in a thread that the Stop button can interrupt; directly, when this already is one.
+    """Call `work()` in a thread that the Stop button can interrupt; directly, when this already is
+    one.
 
-    A single step that computes for `patience` real seconds (`PATIENCE`) without an await is interrupted too: see `Stuck`.
-    """
+    A single step that computes for `patience` real seconds (`PATIENCE`) without an await is
+    interrupted too: see `Stuck`."""
     if current() is not None:
         return work()
     worker = Worker(work, PATIENCE if patience is None else patience)

@@ -1,7 +1,7 @@
 """The simulated world: `labkit.world.World` on virtual time.
 
-It makes nodes and servers at the first call, lets the faults strike, and at the end puts everything away.
-"""
+It makes nodes and servers at the first call, lets the faults strike, and at the end puts everything
+away."""
 
 from __future__ import annotations
 
@@ -92,23 +92,33 @@ class SimWorld(WorldBase):
         return self.victim(name)
 
     def victim(self, name: str) -> SimNode:
-        """The node of this name for a fault to strike, which may be before the scenario asks for it."""
+        """The node of this name for a fault to strike, which may be before the scenario asks for
+        it.
+        """
         found = self.nodes.get(name)
         if found is None:
             if not name or name == LAB:
-                raise ValueError(f"a node needs a name, and {LAB!r} is the experimenter's; got {name!r}")
+                raise ValueError(
+                    f"a node needs a name, and {LAB!r} is the experimenter's; got {name!r}"
+                )
             found = self.nodes[name] = SimNode(self, name)
         return found
 
     def redis(self, server: str = "redis", *, timeout: float = 1.0) -> redis.asyncio.Redis:
         """A client of the Redis server on node `server`."""
-        key = (HERE.get(), server, timeout)  # one client a life of a node, as one program would have
+        key = (
+            HERE.get(),
+            server,
+            timeout,
+        )  # one client a life of a node, as one program would have
         if key not in self.clients:
             self.clients[key] = sim_redis.client(self, self.redis_server(server), timeout)
         return self.clients[key]
 
     def blocking_redis(self, server: str = "redis") -> BlockingRedis:
-        """A *synchronous* client: every call on it freezes the event loop of the node that makes it."""
+        """A *synchronous* client: every call on it freezes the event loop of the node that makes
+        it.
+        """
         return blocking_client(self, self.redis_server(server))
 
     def database(self, server: str = "database", *, timeout: float = 5.0) -> AsyncEngine:
@@ -116,7 +126,9 @@ class SimWorld(WorldBase):
         if server not in self.sql:
             if self.folder is None:
                 memory = Path("/dev/shm")  # where there is one, nothing is written to a disk
-                self.folder = Path(tempfile.mkdtemp(prefix="labkit-", dir=memory if memory.is_dir() else None))
+                self.folder = Path(
+                    tempfile.mkdtemp(prefix="labkit-", dir=memory if memory.is_dir() else None)
+                )
             self.sql[server] = SimSqlServer(self, server, self.folder / f"{len(self.sql)}.sqlite")
         engine = sim_sql.engine(self, self.sql[server], timeout)
         self.engines.append(engine)
@@ -124,7 +136,9 @@ class SimWorld(WorldBase):
 
     def http(self, *, timeout: float = 5.0) -> httpx.AsyncClient:
         """A client to which the names given to `serve` are hosts."""
-        return httpx.AsyncClient(transport=SimTransport(self, self._services), timeout=timeout, trust_env=False)
+        return httpx.AsyncClient(
+            transport=SimTransport(self, self._services), timeout=timeout, trust_env=False
+        )
 
     def serve(self, name: str, app: ASGIApp) -> None:
         """Serve an ASGI app on node `name`, under that host name."""
@@ -146,7 +160,9 @@ class SimWorld(WorldBase):
             self._died(node.name)
 
     def background(self, work: Coroutine[Any, Any, None], node: SimNode | None, name: str) -> None:
-        """Run what a server does for a request, on its node or outside all; it may be cut off when the scenario returns."""
+        """Run what a server does for a request, on its node or outside all; it may be cut off when
+        the scenario returns.
+        """
         context = contextvars.Context() if node is None else node.context()
         context.run(DAEMON.set, True)
         self.loop.create_task(work, name=name, context=context)
@@ -156,7 +172,9 @@ class SimWorld(WorldBase):
         self._died(node.name)
 
     def block(self, seconds: float) -> None:
-        """`time.sleep` of code on a node: its event loop stands still, the rest of the world goes on."""
+        """`time.sleep` of code on a node: its event loop stands still, the rest of the world goes
+        on.
+        """
         if (here := self.here()) == LAB:
             self.loop.block(seconds, idle=self.idle)
         else:
@@ -164,12 +182,18 @@ class SimWorld(WorldBase):
 
     def idle(self) -> NoReturn:
         """Nothing is left to happen."""
-        raise Deadlock(f"nothing is left to happen at {self.now():.3f} s. Waiting: {self.waiting()}")
+        raise Deadlock(
+            f"nothing is left to happen at {self.now():.3f} s. Waiting: {self.waiting()}"
+        )
 
     def waiting(self) -> str:
         """The tasks that are not done, and the line each is at."""
         return (
-            "; ".join(describe(task) for task in self.loop.tasks if not task.done() and not task.context.get(DAEMON))
+            "; ".join(
+                describe(task)
+                for task in self.loop.tasks
+                if not task.done() and not task.context.get(DAEMON)
+            )
             or "nobody"
         )
 
@@ -193,5 +217,7 @@ def describe(task: asyncio.Task[Any]) -> str:
     if not stack:
         return task.get_name()
     frame = stack[-1]
-    place = partial("{} (line {} of {})".format, task.get_name(), frame.f_lineno, frame.f_code.co_qualname)
+    place = partial(
+        "{} (line {} of {})".format, task.get_name(), frame.f_lineno, frame.f_code.co_qualname
+    )
     return place()

@@ -1,4 +1,6 @@
-"""The words that `labkit.sim` and `labkit.real` share: the world a scenario sees, its faults, its history, a run."""
+"""The words that `labkit.sim` and `labkit.real` share: the world a scenario sees, its faults, its
+history, a run.
+"""
 
 from labkit.world.faults import (
     Crash,

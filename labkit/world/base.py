@@ -1,8 +1,9 @@
 """What both worlds do alike: write the history, hand out ids, wait for tasks.
 
-`labkit.sim` and `labkit.real` inherit `WorldBase` and add what differs: the clock, the nodes, the network, the servers.
-A call that ends by a time-out, a cancellation or a broken connection is *unknown*: it may have happened, or may yet happen,
-so it has no return position. A crashed node's calls never close; `finish` turns them into unknown ones.
+`labkit.sim` and `labkit.real` inherit `WorldBase` and add what differs: the clock, the nodes, the
+network, the servers. A call that ends by a time-out, a cancellation or a broken connection is
+*unknown*: it may have happened, or may yet happen, so it has no return position. A crashed node's
+calls never close; `finish` turns them into unknown ones.
 
 Left out: the faults. A subclass learns from `_on_event` when one is due (`Triggers` counts for it).
 """
@@ -48,7 +49,9 @@ class _Hold:
 
 
 class Triggers:
-    """The faults that wait for an event: each is due once, at the `nth` event of its kind, whichever node records it."""
+    """The faults that wait for an event: each is due once, at the `nth` event of its kind,
+    whichever node records it.
+    """
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self._waiting = [fault for fault in faults if fault.after is not None]
@@ -57,7 +60,11 @@ class Triggers:
     def due(self, event: Event) -> list[Fault]:
         """Count the event, and give the faults that strike now."""
         self._seen[event.kind] += 1
-        return [fault for fault in self._waiting if fault.after == event.kind and fault.nth == self._seen[event.kind]]
+        return [
+            fault
+            for fault in self._waiting
+            if fault.after == event.kind and fault.nth == self._seen[event.kind]
+        ]
 
 
 class WorldBase(ABC):
@@ -83,11 +90,13 @@ class WorldBase(ABC):
 
     @abstractmethod
     def _on_event(self, event: Event) -> None:
-        """Called with every event, after it is in the history: the faults that wait for one strike here."""
+        """Called with every event, after it is in the history: the faults that wait for one strike
+        here.
+        """
 
     def new_id(self, prefix: str = "") -> str:
-        """A fresh id: `prefix` and eight hex digits from the seed. Each node has its own sequence, so the nodes' interleaving
-        does not change it."""
+        """A fresh id: `prefix` and eight hex digits from the seed. Each node has its own sequence,
+        so the nodes' interleaving does not change it."""
         node = self.here()
         source = self._ids.setdefault(node, random.Random(f"labkit {self.seed} ids of {node}"))
         while (fresh := f"{prefix}{source.getrandbits(32):08x}") in self._issued:
@@ -109,7 +118,9 @@ class WorldBase(ABC):
         self._holds[hold.seq] = hold
         try:
             yield
-        except GeneratorExit:  # a coroutine that will never run again is thrown away: nobody let go of anything
+        except (
+            GeneratorExit
+        ):  # a coroutine that will never run again is thrown away: nobody let go of anything
             raise
         except BaseException:
             self._let_go(hold, self.now())
@@ -117,8 +128,12 @@ class WorldBase(ABC):
         self._let_go(hold, self.now())
 
     @contextmanager
-    def operation(self, name: str, argument: Any = None, *, process: str | None = None) -> Iterator[_Call]:
-        """Record a call on a shared object. Left by a time-out or a cancellation it is unknown; by another error, failed."""
+    def operation(
+        self, name: str, argument: Any = None, *, process: str | None = None
+    ) -> Iterator[_Call]:
+        """Record a call on a shared object. Left by a time-out or a cancellation it is unknown; by
+        another error, failed.
+        """
         call = _Call(process or self.here(), name, argument, self.history.next_seq())
         self._calls[call.called] = call
         try:
@@ -132,7 +147,9 @@ class WorldBase(ABC):
         self._close(call)
 
     async def join(self, *tasks: asyncio.Task[Any], return_exceptions: bool = False) -> list[Any]:
-        """Wait for tasks, in order; one whose node crashed counts as over, with the result `CRASHED`."""
+        """Wait for tasks, in order; one whose node crashed counts as over, with the result
+        `CRASHED`.
+        """
         results: list[Any] = []
         for task in tasks:
             _, over = self._over.get(task, ("", None))
@@ -154,7 +171,9 @@ class WorldBase(ABC):
         task.add_done_callback(lambda _: None if over.done() else over.set_result(None))
 
     def _died(self, node: str) -> None:
-        """The node crashed: its beliefs end here, and whoever joins its tasks need not wait. Its calls stay open."""
+        """The node crashed: its beliefs end here, and whoever joins its tasks need not wait. Its
+        calls stay open.
+        """
         for hold in [hold for hold in self._holds.values() if hold.node == node]:
             self._let_go(hold, self.now())
         for task, (where, over) in self._over.items():
@@ -162,7 +181,9 @@ class WorldBase(ABC):
                 over.set_result(None)
 
     def finish(self) -> None:
-        """The run is over: what is still open becomes unknown, or lasts to the end. Later writes are ignored."""
+        """The run is over: what is still open becomes unknown, or lasts to the end. Later writes
+        are ignored.
+        """
         for call in [*self._calls.values()]:
             call.outcome = "unknown"
             self._close(call)
@@ -176,9 +197,13 @@ class WorldBase(ABC):
         returned = None if call.outcome == "unknown" else self.history.next_seq()
         result = call.result if call.outcome == "ok" else None
         self.history.operations.append(
-            Operation(call.process, call.name, call.argument, result, call.called, returned, call.outcome)
+            Operation(
+                call.process, call.name, call.argument, result, call.called, returned, call.outcome
+            )
         )
 
     def _let_go(self, hold: _Hold, end: float | None) -> None:
         if self._holds.pop(hold.seq, None) is not None:
-            self.history.spans.append(Span(hold.seq, hold.node, "hold", hold.start, end, hold.label))
+            self.history.spans.append(
+                Span(hold.seq, hold.node, "hold", hold.start, end, hold.label)
+            )

@@ -1,7 +1,8 @@
 """Faults a run can be given, as plain data.
 
-Every fault strikes at a time (`at`, seconds since the run began) or when a node records an event (`after`, the event's
-kind; `nth` of them). A fault is a value: the list of a run's faults, with its seed, repeats the run.
+Every fault strikes at a time (`at`, seconds since the run began) or when a node records an event
+(`after`, the event's kind; `nth` of them). A fault is a value: the list of a run's faults, with its
+seed, repeats the run.
 
 Left out: damage to what is stored or sent (a flipped bit, a torn write), and nodes that lie.
 """
@@ -19,7 +20,10 @@ class FaultError(ValueError):
 
 
 _SECONDS: tuple[str, Callable[[Any], bool]] = "at least 0 seconds", lambda value: value >= 0
-_NODES: tuple[str, Callable[[Any], bool]] = "a tuple of names", lambda value: isinstance(value, tuple) and len(value) > 0
+_NODES: tuple[str, Callable[[Any], bool]] = (
+    "a tuple of names",
+    lambda value: isinstance(value, tuple) and len(value) > 0,
+)
 _ALLOWED: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "for_": _SECONDS,
     "restart_after": _SECONDS,
@@ -44,7 +48,9 @@ class _When:
     def __post_init__(self) -> None:
         name = type(self).__name__
         if (self.at is None) == (self.after is None):
-            raise FaultError(f"{name}: give either at=seconds or after='event kind', got at={self.at!r}, after={self.after!r}")
+            raise FaultError(
+                f"{name}: give either at=seconds or after='event kind', got at={self.at!r}, after={self.after!r}"
+            )
         if self.at is not None and not 0 <= self.at < inf:
             raise FaultError(f"{name}.at must be at least 0 seconds, got {self.at!r}")
         if self.nth < 1:
@@ -52,17 +58,25 @@ class _When:
         for item in fields(self):
             value = getattr(self, item.name)
             if value is not None and item.name in _ALLOWED and not _ALLOWED[item.name][1](value):
-                raise FaultError(f"{name}.{item.name} must be {_ALLOWED[item.name][0]}, got {value!r}")
+                raise FaultError(
+                    f"{name}.{item.name} must be {_ALLOWED[item.name][0]}, got {value!r}"
+                )
 
     def __repr__(self) -> str:
-        given = [(f.name, getattr(self, f.name)) for f in fields(self) if getattr(self, f.name) != f.default]
+        given = [
+            (f.name, getattr(self, f.name))
+            for f in fields(self)
+            if getattr(self, f.name) != f.default
+        ]
         given.sort(key=lambda pair: pair[0] in ("at", "after", "nth", "for_"))
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given)})"
 
 
 @dataclass(frozen=True, repr=False)
 class Pause(_When):
-    """The node stops, all of it, for `for_` seconds, and knows nothing of it afterwards (garbage collection, VM migration)."""
+    """The node stops, all of it, for `for_` seconds, and knows nothing of it afterwards (garbage
+    collection, VM migration).
+    """
 
     node: str
     for_: float
@@ -70,7 +84,9 @@ class Pause(_When):
 
 @dataclass(frozen=True, repr=False)
 class Crash(_When):
-    """The node dies: no callback of it runs again, no finally block. It comes back after `restart_after` seconds, or never."""
+    """The node dies: no callback of it runs again, no finally block. It comes back after
+    `restart_after` seconds, or never.
+    """
 
     node: str
     restart_after: float | None = None
@@ -87,7 +103,9 @@ class Skew(_When):
 
 @dataclass(frozen=True, repr=False)
 class Partition(_When):
-    """For `for_` seconds no message passes between the nodes of `one` and those of `other` (all the rest, when not given)."""
+    """For `for_` seconds no message passes between the nodes of `one` and those of `other` (all the
+    rest, when not given).
+    """
 
     one: tuple[str, ...]
     other: tuple[str, ...] | None = None
@@ -106,7 +124,9 @@ class Loss(_When):
 
 @dataclass(frozen=True, repr=False)
 class Duplication(_When):
-    """For `for_` seconds each HTTP request from `src` to `dst` (None: any) is delivered twice with `probability`."""
+    """For `for_` seconds each HTTP request from `src` to `dst` (None: any) is delivered twice with
+    `probability`.
+    """
 
     probability: float
     src: str | None = None
@@ -116,7 +136,8 @@ class Duplication(_When):
 
 @dataclass(frozen=True, repr=False)
 class LoseReply(_When):
-    """The answer to the next request from `src` to `dst` (None: any) is lost: it was executed, and its caller cannot know.
+    """The answer to the next request from `src` to `dst` (None: any) is lost: it was executed, and
+    its caller cannot know.
 
     `label` narrows it to requests whose label contains it ("COMMIT", "lock:42").
     """
@@ -138,7 +159,9 @@ class Slow(_When):
 
 @dataclass(frozen=True, repr=False)
 class Failover(_When):
-    """The Redis server `node` is replaced by its asynchronous replica, which lacks the writes of the last `lag` seconds."""
+    """The Redis server `node` is replaced by its asynchronous replica, which lacks the writes of
+    the last `lag` seconds.
+    """
 
     node: str = "redis"
     lag: float = 0.1

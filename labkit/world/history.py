@@ -1,9 +1,8 @@
 """What happened in a run, as plain data: events, messages, spans of time on a node, and operations.
 
-A history is what a picture is drawn from, what an invariant is checked on, and what two runs are compared by.
-Times are float seconds since the run began. `seq` numbers every entry of a history in the order it was written, so that
-two things at the same instant still have an order.
-"""
+A history is what a picture is drawn from, what an invariant is checked on, and what two runs are
+compared by. Times are float seconds since the run began. `seq` numbers every entry of a history in
+the order it was written, so that two things at the same instant still have an order."""
 
 from __future__ import annotations
 
@@ -48,9 +47,9 @@ class Message:
 class Span:
     """A stretch of time on one node. `end` is None when it lasts to the end of the run.
 
-    `pause`: the node was stopped; `blocked`: a synchronous call froze its event loop; `crash`: it was down;
-    `partition`: it could not reach `label`; `hold`: it believed it held `label` (a lock, a lease).
-    """
+    `pause`: the node was stopped; `blocked`: a synchronous call froze its event loop; `crash`: it
+    was down; `partition`: it could not reach `label`; `hold`: it believed it held `label` (a lock,
+    a lease)."""
 
     seq: int
     node: str
@@ -64,8 +63,8 @@ class Span:
 class Operation:
     """A call on a shared object, as the caller saw it: the unit of a linearizability check.
 
-    `called` and `returned` are positions in the history (`returned` is None when no answer came). `outcome` answers "did it
-    happen?": ok (yes, with `result`), failed (definitely not), unknown.
+    `called` and `returned` are positions in the history (`returned` is None when no answer came).
+    `outcome` answers "did it happen?": ok (yes, with `result`), failed (definitely not), unknown.
     """
 
     process: str

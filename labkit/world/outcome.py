@@ -2,8 +2,8 @@
 
 `failed`: definitely not. `unknown`: no answer came, so it may have happened, or may yet.
 
-Left out: errors of libraries that labkit does not use; an error that is not known here counts as a refusal.
-"""
+Left out: errors of libraries that labkit does not use; an error that is not known here counts as a
+refusal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ _BROKEN_CONNECTION = (ConnectionError, redis_errors.ConnectionError)
 
 
 def outcome_of(error: BaseException) -> Outcome:
-    """What became of the call that ended with this error. An error with an attribute `outcome` of its own says so itself."""
+    """What became of the call that ended with this error. An error with an attribute `outcome` of
+    its own says so itself.
+    """
     match getattr(error, "outcome", None):
         case "failed":
             return "failed"
@@ -36,7 +38,13 @@ def outcome_of(error: BaseException) -> Outcome:
     if isinstance(error, _NEVER_SENT):
         return "failed"
     if isinstance(error, _BROKEN_CONNECTION):  # redis-py wraps a refusal and has it as context only
-        return "failed" if isinstance(error.__cause__ or error.__context__, ConnectionRefusedError) else "unknown"
-    if isinstance(error, _NO_ANSWER) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+        return (
+            "failed"
+            if isinstance(error.__cause__ or error.__context__, ConnectionRefusedError)
+            else "unknown"
+        )
+    if isinstance(error, _NO_ANSWER) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
+    ):
         return "unknown"
     return "failed"

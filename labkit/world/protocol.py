@@ -1,9 +1,9 @@
 """What a scenario may ask of the world it runs in. `labkit.sim` and `labkit.real` both provide it.
 
-A scenario is `async def scenario(world, **args)`. Its own body runs outside the network, as the experimenter: it sees
-every server at once and no fault touches it. What it starts on a node (`world.node("a").start(...)`) runs *on that node*:
-its messages cross the network from there, and it pauses and dies with it.
-"""
+A scenario is `async def scenario(world, **args)`. Its own body runs outside the network, as the
+experimenter: it sees every server at once and no fault touches it. What it starts on a node
+(`world.node("a").start(...)`) runs *on that node*: its messages cross the network from there, and
+it pauses and dies with it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ LAB = "lab"
 
 
 class Pending(Protocol):
-    """A call under way, as a context manager hands it out; set `result` (and, rarely, `outcome`) before it closes."""
+    """A call under way, as a context manager hands it out; set `result` (and, rarely, `outcome`)
+    before it closes.
+    """
 
     result: Any
     outcome: Outcome
@@ -39,11 +41,19 @@ class Node(Protocol):
     name: str
 
     def start(
-        self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, name: str | None = None, daemon: bool = False
+        self,
+        function: Callable[..., Coroutine[Any, Any, T]],
+        *args: Any,
+        name: str | None = None,
+        daemon: bool = False,
     ) -> asyncio.Task[T]:
-        """Run `function(*args)` on this node. A daemon is stopped without complaint when the scenario returns."""
+        """Run `function(*args)` on this node. A daemon is stopped without complaint when the
+        scenario returns.
+        """
 
-    def boot(self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> asyncio.Task[Any]:
+    def boot(
+        self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any
+    ) -> asyncio.Task[Any]:
         """Like `start` as a daemon, and again every time the node restarts after a crash."""
 
     def clock(self) -> float:
@@ -70,13 +80,19 @@ class World(Protocol):
         """The node of this name, made at the first call."""
 
     def redis(self, server: str = "redis", *, timeout: float = 1.0) -> Redis:
-        """A client of the Redis server on node `server`. It gives a call up after `timeout` seconds and does not retry."""
+        """A client of the Redis server on node `server`. It gives a call up after `timeout` seconds
+        and does not retry.
+        """
 
     def database(self, server: str = "database", *, timeout: float = 5.0) -> AsyncEngine:
-        """An engine for the SQL server on node `server`; `timeout` bounds each statement, in seconds. One database a run."""
+        """An engine for the SQL server on node `server`; `timeout` bounds each statement, in
+        seconds. One database a run.
+        """
 
     def http(self, *, timeout: float = 5.0) -> httpx.AsyncClient:
-        """A client to which the names given to `serve` are hosts: `await client.get("http://orders/orders/1")`."""
+        """A client to which the names given to `serve` are hosts: `await
+        client.get("http://orders/orders/1")`.
+        """
 
     def serve(self, name: str, app: ASGIApp) -> None:
         """Serve an ASGI app on node `name`, under that host name."""
@@ -90,8 +106,14 @@ class World(Protocol):
     def holding(self, label: str) -> AbstractContextManager[None]:
         """Mark that the current node believes it holds `label` for as long as the block runs."""
 
-    def operation(self, name: str, argument: Any = None, *, process: str | None = None) -> AbstractContextManager[Pending]:
-        """Record a call on a shared object. A time-out or a cancellation makes it unknown; another error, failed."""
+    def operation(
+        self, name: str, argument: Any = None, *, process: str | None = None
+    ) -> AbstractContextManager[Pending]:
+        """Record a call on a shared object. A time-out or a cancellation makes it unknown; another
+        error, failed.
+        """
 
     async def join(self, *tasks: asyncio.Task[Any], return_exceptions: bool = False) -> list[Any]:
-        """Wait for tasks, in order; one whose node crashed counts as over, with the result `labkit.world.CRASHED`."""
+        """Wait for tasks, in order; one whose node crashed counts as over, with the result
+        `labkit.world.CRASHED`.
+        """

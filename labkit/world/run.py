@@ -35,11 +35,11 @@ def _shown(value: Any) -> str:
 class Run:
     """The outcome of one run of a scenario.
 
-    `seed` None is the calm world: every message takes its usual time, ready tasks run first come first served.
-    `deviations` are (choice point, alternative) pairs at which the schedule departs from what the seed would have done.
-    `error` is what the scenario raised, when the caller asked to keep it (`run` itself raises). `seconds` is virtual time
-    in a simulated run and real time in a real one; `steps` of tasks and `points` of choice are counted in simulated runs alone.
-    """
+    `seed` None is the calm world: every message takes its usual time, ready tasks run first come
+    first served. `deviations` are (choice point, alternative) pairs at which the schedule departs
+    from what the seed would have done. `error` is what the scenario raised, when the caller asked
+    to keep it (`run` itself raises). `seconds` is virtual time in a simulated run and real time in
+    a real one; `steps` of tasks and `points` of choice are counted in simulated runs alone."""
 
     scenario: str
     result: Any

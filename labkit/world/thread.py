@@ -1,11 +1,13 @@
-"""Run a function in a worker thread while a notebook cell waits for it, so that the Stop button works.
+"""Run a function in a worker thread while a notebook cell waits for it, so that the Stop button
+works.
 
-A cell runs inside the kernel's own event loop: another loop can only run in another thread. The Stop button is a
-KeyboardInterrupt in the waiting thread; it is passed on by a callback and the worker is then waited for, so no thread
-outlives the call. An exception of the function arrives with its own traceback.
+A cell runs inside the kernel's own event loop: another loop can only run in another thread. The
+Stop button is a KeyboardInterrupt in the waiting thread; it is passed on by a callback and the
+worker is then waited for, so no thread outlives the call. An exception of the function arrives with
+its own traceback.
 
-Left out: stopping a function that ignores `on_interrupt` (one that never awaits): a second Stop gives up waiting for it.
-"""
+Left out: stopping a function that ignores `on_interrupt` (one that never awaits): a second Stop
+gives up waiting for it."""
 
 from __future__ import annotations
 
@@ -35,30 +37,44 @@ class _Call(Generic[T]):
             self._over.set()
 
     def wait(self, watch: Callable[[], None] | None) -> None:
-        while not self._over.wait(0.2):  # Windows delivers a KeyboardInterrupt only between two waits
+        while not self._over.wait(
+            0.2
+        ):  # Windows delivers a KeyboardInterrupt only between two waits
             if watch is not None:
                 watch()
 
     def result(self) -> T:
         if self._error is not None:
-            error, self._error = self._error, None  # else error → traceback → frame → error is a cycle
+            error, self._error = (
+                self._error,
+                None,
+            )  # else error → traceback → frame → error is a cycle
             raise error
         return self._result
 
 
-def run_in_thread(function: Callable[[], T], on_interrupt: Callable[[], None], watch: Callable[[], None] | None = None) -> T:
-    """Call `function` in a worker thread, in a copy of the caller's context, and return its result or raise its exception.
+def run_in_thread(
+    function: Callable[[], T],
+    on_interrupt: Callable[[], None],
+    watch: Callable[[], None] | None = None,
+) -> T:
+    """Call `function` in a worker thread, in a copy of the caller's context, and return its result
+    or raise its exception.
 
-    `watch` is called in the caller's thread a few times a second meanwhile. KeyboardInterrupt in the caller calls
-    `on_interrupt` (in the caller's thread), waits for the function to end, and is raised.
-    """
+    `watch` is called in the caller's thread a few times a second meanwhile. KeyboardInterrupt in
+    the caller calls `on_interrupt` (in the caller's thread), waits for the function to end, and is
+    raised."""
     call = _Call(function)
-    worker = threading.Thread(target=contextvars.copy_context().run, args=(call.run,), name="labkit run", daemon=True)
+    worker = threading.Thread(
+        target=contextvars.copy_context().run, args=(call.run,), name="labkit run", daemon=True
+    )
     try:
         worker.start()
         call.wait(watch)
     except KeyboardInterrupt:
-        while worker.is_alive():  # an interrupt that lands in a finalizer is swallowed there: say it again
+        while (
+            worker.is_alive()
+        ):  # an interrupt that lands in a finalizer is swallowed there: say it again
             on_interrupt()
             worker.join(0.5)
         raise

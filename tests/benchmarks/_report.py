@@ -1,8 +1,8 @@
-"""How a benchmark reports: a table on the screen, and the same rows with the facts of the machine in data/results/NAME.json.
+"""How a benchmark reports: a table on the screen, and the same rows with the facts of the machine
+in data/results/NAME.json.
 
-A measured time means nothing without the machine it was measured on, so the two are written together. No host name, no
-user, no path is recorded.
-"""
+A measured time means nothing without the machine it was measured on, so the two are written
+together. No host name, no user, no path is recorded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ Row = Mapping[str, str | int | float]
 
 
 def machine(packages: Sequence[str] = ()) -> dict[str, object]:
-    """What the figures depend on: processor, number of cores, platform, Python, and the versions of these packages."""
+    """What the figures depend on: processor, number of cores, platform, Python, and the versions of
+    these packages.
+    """
     return {
         "processor": _processor(),
         "cpus": os.cpu_count(),
@@ -30,7 +32,9 @@ def machine(packages: Sequence[str] = ()) -> dict[str, object]:
 
 
 def report(name: str, rows: Sequence[Row], *, packages: Sequence[str] = (), note: str = "") -> Path:
-    """Print `rows` (the same columns in each) as a table, write them to data/results/`name`.json, return that path."""
+    """Print `rows` (the same columns in each) as a table, write them to data/results/`name`.json,
+    return that path.
+    """
     content = {
         "benchmark": name,
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
@@ -53,7 +57,8 @@ def table(rows: Sequence[Row]) -> str:
     figures = [not isinstance(rows[0][column], str) for column in head]
     return "\n".join(
         "  ".join(
-            cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(line, widths, figures, strict=True)
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(line, widths, figures, strict=True)
         ).rstrip()
         for line in cells
     )

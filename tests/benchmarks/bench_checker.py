@@ -1,10 +1,10 @@
 """How fast the linearizability checker is, beside detangle's, on the same histories.
 
-Run it as `python -m tests.benchmarks.bench_checker`. The histories are of real objects: true, with answers lost, with one
-answer falsified. The two take turns, round by round, and the ratio of a workload is the median over the rounds. Each must
-give the same verdicts, or nothing is reported. labkit's time includes the text of its evidence; detangle makes its own on
-demand, outside the measurement.
-"""
+Run it as `python -m tests.benchmarks.bench_checker`. The histories are of real objects: true, with
+answers lost, with one answer falsified. The two take turns, round by round, and the ratio of a
+workload is the median over the rounds. Each must give the same verdicts, or nothing is reported.
+labkit's time includes the text of its evidence; detangle makes its own on demand, outside the
+measurement."""
 
 from __future__ import annotations
 
@@ -68,9 +68,13 @@ def measured(workload: Workload) -> Row:
             work.append((kind, operations, elsewhere.translated(operations)))
     ours, theirs = [], []
     for _ in range(ROUNDS):
-        seconds, verdicts = timed(lambda: [bool(check(operations, MODELS[kind])) for kind, operations, _ in work])
+        seconds, verdicts = timed(
+            lambda: [bool(check(operations, MODELS[kind])) for kind, operations, _ in work]
+        )
         ours.append(seconds)
-        seconds, expected = timed(lambda: [lin.check(calls, elsewhere.MODELS[kind]).ok for kind, _, calls in work])
+        seconds, expected = timed(
+            lambda: [lin.check(calls, elsewhere.MODELS[kind]).ok for kind, _, calls in work]
+        )
         theirs.append(seconds)
         if verdicts != expected:
             raise AssertionError(f"{workload.name}: the two checkers disagree")

@@ -1,12 +1,13 @@
 """Locks on a real Valkey, side by side in one run: `python -m tests.benchmarks.bench_locks`.
 
-Uncontended: acquire and release per second, one connection, sequentially. The floor is what any such lock needs on the same
-client: two bare round trips, `SET NX PX` and a compare-and-delete by EVALSHA. Rounds are interleaved in a new order each
-time, and a ratio is the median over the rounds of a contender's rate to the floor's in the same round, so that a busy machine
-disturbs both alike. python-redis-lock is synchronous (no event loop, another client): a reference, not a rival.
+Uncontended: acquire and release per second, one connection, sequentially. The floor is what any
+such lock needs on the same client: two bare round trips, `SET NX PX` and a compare-and-delete by
+EVALSHA. Rounds are interleaved in a new order each time, and a ratio is the median over the rounds
+of a contender's rate to the floor's in the same round, so that a busy machine disturbs both alike.
+python-redis-lock is synchronous (no event loop, another client): a reference, not a rival.
 
-Contended: eight tasks, two milliseconds of holding, for two seconds: acquisitions per second, the longest wait, Jain's index.
-"""
+Contended: eight tasks, two milliseconds of holding, for two seconds: acquisitions per second, the
+longest wait, Jain's index."""
 
 from __future__ import annotations
 
@@ -25,15 +26,17 @@ from pottery import AIORedlock
 from redis.asyncio import Redis
 from redis.asyncio.lock import Lock as RedisPyLock
 
-from labkit.consistency import Lock, LockManager
-from labkit.consistency.scripts import Script
+from labkit.locks import Lock, LockManager
+from labkit.locks.scripts import Script
 from labkit.real.servers import valkey
 from tests.benchmarks._report import Row, report
 
 ROUNDS, PAIRS = 60, 100
 CONTENDERS, HOLD, SECONDS = 8, 0.002, 2.0
 FLOOR = "floor: SET NX PX, compare-and-delete"
-COMPARE_AND_DELETE = Script.of("if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0")
+COMPARE_AND_DELETE = Script.of(
+    "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
+)
 Pair = Callable[[], Awaitable[Any]]
 
 
@@ -92,7 +95,9 @@ async def measure(url: str) -> dict[str, list[float]]:
     """Rates of every contender, one a round."""
     client, plain = Redis.from_url(url), redis.Redis.from_url(url)
     contenders = asynchronous(client)
-    rates: dict[str, list[float]] = {name: [] for name in (*contenders, "python-redis-lock (synchronous)")}
+    rates: dict[str, list[float]] = {
+        name: [] for name in (*contenders, "python-redis-lock (synchronous)")
+    }
     await client.script_load(COMPARE_AND_DELETE.source)
     order, shuffle = list(rates), random.Random(1)
     for number in range(ROUNDS + 3):
@@ -131,12 +136,21 @@ async def contended(url: str, take: Callable[[Redis, int], Any]) -> dict[str, fl
     await asyncio.gather(*(client.aclose() for client in clients))
     shares = [had[number] for number in range(CONTENDERS)]
     index = sum(shares) ** 2 / (CONTENDERS * sum(share * share for share in shares))
-    return {"per second": sum(shares) / SECONDS, "longest wait, ms": 1000 * max(waits), "Jain's index": index}
+    return {
+        "per second": sum(shares) / SECONDS,
+        "longest wait, ms": 1000 * max(waits),
+        "Jain's index": index,
+    }
 
 
 def hold_by(client: Redis, number: int) -> Any:
     """labkit's lock, waited for in line."""
-    return LockManager(client, ids=lambda: f"{number}-{time.perf_counter_ns()}", rng=random.Random(number), wait=60.0).hold("k")
+    return LockManager(
+        client,
+        ids=lambda: f"{number}-{time.perf_counter_ns()}",
+        rng=random.Random(number),
+        wait=60.0,
+    ).hold("k")
 
 
 def main() -> None:
@@ -145,7 +159,9 @@ def main() -> None:
         contenders = {
             "labkit: hold": hold_by,
             "redis-py: Lock, sleep=0.1": lambda client, _: RedisPyLock(client, "k", timeout=10),
-            "redis-py: Lock, sleep=0.01": lambda client, _: RedisPyLock(client, "k", timeout=10, sleep=0.01),
+            "redis-py: Lock, sleep=0.01": lambda client, _: RedisPyLock(
+                client, "k", timeout=10, sleep=0.01
+            ),
         }
         shares = {name: asyncio.run(contended(url, take)) for name, take in contenders.items()}
     floor = rates[FLOOR]
@@ -154,7 +170,9 @@ def main() -> None:
             "lock": name,
             "per second": median(own),
             "of the floor": median(one / base for one, base in zip(own, floor, strict=True)),
-            "of redis-py": median(one / other for one, other in zip(own, rates["redis-py: Lock"], strict=True)),
+            "of redis-py": median(
+                one / other for one, other in zip(own, rates["redis-py: Lock"], strict=True)
+            ),
         }
         for name, own in rates.items()
     ]
@@ -162,7 +180,12 @@ def main() -> None:
     note = f"Acquire and release, uncontended, one connection; medians of {ROUNDS} interleaved rounds of {PAIRS}."
     report("locks", rows, packages=packages, note=note)
     note = f"{CONTENDERS} contenders, {HOLD * 1000:g} ms of holding, {SECONDS:g} s."
-    report("locks_contended", [{"lock": name, **share} for name, share in shares.items()], packages=packages, note=note)
+    report(
+        "locks_contended",
+        [{"lock": name, **share} for name, share in shares.items()],
+        packages=packages,
+        note=note,
+    )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-"""Sagas of four steps, one after another and sixteen at once: `python -m tests.benchmarks.bench_sagas`.
+"""Sagas of four steps, one after another and sixteen at once: `python -m
+tests.benchmarks.bench_sagas`.
 
-The steps do nothing, so that what is measured is what remembering them costs. Each contender keeps its state in a database of
-its own on the same disk, at equal durability: SQLite with `synchronous=FULL`, with its rollback journal (as DBOS ships it) and
-with a write-ahead log, and PostgreSQL as it comes, fsync on. The floor is five bare commits of one small row, by the driver
+The steps do nothing, so that what is measured is what remembering them costs. Each contender keeps
+its state in a database of its own on the same disk, at equal durability: SQLite with
+`synchronous=FULL`, with its rollback journal (as DBOS ships it) and with a write-ahead log, and
+PostgreSQL as it comes, fsync on. The floor is five bare commits of one small row, by the driver
 alone, no SQLAlchemy: the commits that labkit's orchestrator needs. DBOS 3.4 commits six times.
 
-Rounds are interleaved in a new order each time, and a ratio is the median over the rounds of labkit's rate to the other's in
-the same round. Leaves out: power loss (the disk's own cache), and DBOS's queues.
-"""
+Rounds are interleaved in a new order each time, and a ratio is the median over the rounds of
+labkit's rate to the other's in the same round. Leaves out: power loss (the disk's own cache), and
+DBOS's queues."""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from labkit.consistency import sqlite_engine
+from labkit.base import sqlite_engine
 from labkit.real.servers import postgres
 from labkit.sagas import Context, Orchestrator, SagaDefinition, Step, create_sagas
 from tests.benchmarks._report import Row, report
@@ -45,7 +47,12 @@ FLOOR = "floor: five bare commits"
 async def dbos(url: str, journal: str | None) -> AsyncIterator[Saga]:
     """DBOS on the database of this URL."""
     DBOS.destroy(destroy_registry=True)
-    quiet = {"log_level": "CRITICAL", "console_log_level": "CRITICAL", "run_admin_server": False, "enable_otlp": False}
+    quiet = {
+        "log_level": "CRITICAL",
+        "console_log_level": "CRITICAL",
+        "run_admin_server": False,
+        "enable_otlp": False,
+    }
     DBOS(config={"name": "bench", "system_database_url": url, **quiet})  # type: ignore[typeddict-item]
 
     @DBOS.step()
@@ -82,7 +89,9 @@ async def labkit(url: str, journal: str | None) -> AsyncIterator[Saga]:
     async def undo(context: Context) -> None:
         pass
 
-    definition = SagaDefinition("bench", 1, tuple(Step(f"step-{number}", action, undo) for number in range(4)))
+    definition = SagaDefinition(
+        "bench", 1, tuple(Step(f"step-{number}", action, undo) for number in range(4))
+    )
     numbers = count(1)
     orchestrator = Orchestrator(
         engine,
@@ -113,7 +122,9 @@ def _durable(journal: str) -> Callable[[sqlite3.Connection, object], None]:
 
 @asynccontextmanager
 async def floor(url: str, journal: str | None) -> AsyncIterator[Saga]:
-    """Five commits of one row, by the driver alone: sqlite3 in this thread, asyncpg with a connection for each saga at once."""
+    """Five commits of one row, by the driver alone: sqlite3 in this thread, asyncpg with a
+    connection for each saga at once.
+    """
     if journal is not None:
         connection = sqlite3.connect(str(make_url(url).database), isolation_level=None)
         _durable(journal)(connection, None)
@@ -128,7 +139,9 @@ async def floor(url: str, journal: str | None) -> AsyncIterator[Saga]:
         yield bare
         connection.close()
         return
-    async with asyncpg.create_pool(host=make_url(url).query["host"], user="postgres", database="postgres") as pool:
+    async with asyncpg.create_pool(
+        host=make_url(url).query["host"], user="postgres", database="postgres"
+    ) as pool:
         await pool.execute("CREATE TABLE IF NOT EXISTS bare (saga int, step int)")
 
         async def bare_on_postgres() -> None:
@@ -139,7 +152,11 @@ async def floor(url: str, journal: str | None) -> AsyncIterator[Saga]:
         yield bare_on_postgres
 
 
-DATABASES = {"SQLite, rollback journal": "DELETE", "SQLite, write-ahead log": "WAL", "PostgreSQL": None}
+DATABASES = {
+    "SQLite, rollback journal": "DELETE",
+    "SQLite, write-ahead log": "WAL",
+    "PostgreSQL": None,
+}
 CONTENDERS = {FLOOR: floor, "labkit": labkit, "DBOS": dbos}
 
 
@@ -170,9 +187,13 @@ async def measure(folder: Path, postgres_url: str) -> list[Row]:
         ):
             for name in order.sample(sorted(CONTENDERS), k=len(CONTENDERS)):
                 file = folder / f"{number}-{journal}-{name[:4]}.sqlite"
-                async with CONTENDERS[name](_url(name, file if journal else postgres_url), journal) as saga:
+                async with CONTENDERS[name](
+                    _url(name, file if journal else postgres_url), journal
+                ) as saga:
                     for at_once in AT_ONCE:
-                        rates.setdefault((database, at_once, name), []).append(await rate(saga, at_once))
+                        rates.setdefault((database, at_once, name), []).append(
+                            await rate(saga, at_once)
+                        )
     rows = []
     for database, at_once, name in rates:
         if name != FLOOR:
@@ -183,8 +204,12 @@ async def measure(folder: Path, postgres_url: str) -> list[Row]:
                 "database": database,
                 "at once": at_once,
                 "labkit per second": round(median(mine)),
-                "to DBOS's": round(median(one / other for one, other in zip(mine, theirs, strict=True)), 2),
-                "to the floor": round(median(one / other for one, other in zip(mine, bare, strict=True)), 2),
+                "to DBOS's": round(
+                    median(one / other for one, other in zip(mine, theirs, strict=True)), 2
+                ),
+                "to the floor": round(
+                    median(one / other for one, other in zip(mine, bare, strict=True)), 2
+                ),
             }
         )
     return sorted(rows, key=lambda row: (row["at once"], row["database"]))
@@ -194,7 +219,9 @@ def _url(name: str, where: Path | str) -> str:
     if isinstance(where, Path):
         return f"{'sqlite' if name == 'DBOS' else 'sqlite+aiosqlite'}:///{where}"
     return (
-        make_url(where).set(drivername="postgresql+psycopg" if name == "DBOS" else "postgresql+asyncpg").render_as_string(False)
+        make_url(where)
+        .set(drivername="postgresql+psycopg" if name == "DBOS" else "postgresql+asyncpg")
+        .render_as_string(False)
     )
 
 

@@ -1,10 +1,10 @@
 """How fast the simulated world is: `python -m tests.benchmarks.bench_sim`.
 
-Steps: the same program on plain asyncio and on labkit's loop, which picks one of the ready tasks at random before each step.
-Runs: the lock race (three clients, redis-py's Lock on fakeredis with a lease of 0.5 s, one holder that sleeps 0.9 s) on
-labkit, detangle and looptime; all three build the same three clients anew in each run. "through the network" is labkit's own
-way to reach Redis, which the others do not have. Rounds take turns; a ratio is the median over the rounds.
-"""
+Steps: the same program on plain asyncio and on labkit's loop, which picks one of the ready tasks at
+random before each step. Runs: the lock race (three clients, redis-py's Lock on fakeredis with a
+lease of 0.5 s, one holder that sleeps 0.9 s) on labkit, detangle and looptime; all three build the
+same three clients anew in each run. "through the network" is labkit's own way to reach Redis, which
+the others do not have. Rounds take turns; a ratio is the median over the rounds."""
 
 from __future__ import annotations
 
@@ -64,12 +64,16 @@ async def queues() -> None:
         for _ in range(STEPS // 2):
             await queue.get()
 
-    await asyncio.gather(*[produce() for _ in range(TASKS // 2)], *[consume() for _ in range(TASKS // 2)])
+    await asyncio.gather(
+        *[produce() for _ in range(TASKS // 2)], *[consume() for _ in range(TASKS // 2)]
+    )
 
 
 async def contend(clients: list[Any]) -> None:
     """The lock race."""
-    await asyncio.gather(*[_hold(client, pause=number == 0) for number, client in enumerate(clients)])
+    await asyncio.gather(
+        *[_hold(client, pause=number == 0) for number, client in enumerate(clients)]
+    )
 
 
 async def _hold(client: Any, pause: bool) -> None:
@@ -90,7 +94,10 @@ async def race_in_world(_: World) -> None:
 
 
 async def race_over_network(world: World) -> None:
-    tasks = [world.node(name).start(lambda pause=name == "a": _hold(world.redis(), pause)) for name in "abc"]
+    tasks = [
+        world.node(name).start(lambda pause=name == "a": _hold(world.redis(), pause))
+        for name in "abc"
+    ]
     await world.join(*tasks)
 
 
@@ -122,7 +129,13 @@ def main() -> None:
         for _ in range(ROUNDS):
             plain = seconds(lambda program=program: asyncio.run(program()))
             ratios.append(plain / seconds(simulated(program)))
-        rows.append({"what": f"steps, {program.__name__}", "against": "plain asyncio", "ratio": round(median(ratios), 2)})
+        rows.append(
+            {
+                "what": f"steps, {program.__name__}",
+                "against": "plain asyncio",
+                "ratio": round(median(ratios), 2),
+            }
+        )
     seeds = iter(range(10**9))
     ways: dict[str, Callable[[], object]] = {
         "labkit": lambda: execute(race_in_world, next(seeds)),
@@ -138,11 +151,11 @@ def main() -> None:
             times[name].append(sum(seconds(way) for _ in range(5)))
     for name in ("labkit", "labkit through the network"):
         for other in ("detangle", "looptime"):
-            ratio = median(theirs / ours for ours, theirs in zip(times[name], times[other], strict=True))
+            ratio = median(
+                theirs / ours for ours, theirs in zip(times[name], times[other], strict=True)
+            )
             rows.append({"what": f"lock races, {name}", "against": other, "ratio": round(ratio, 2)})
-    note = (
-        f"targets: steps of tasks at least {TARGET_STEPS} of plain asyncio's, lock races at least {TARGET_RUNS} of detangle's"
-    )
+    note = f"targets: steps of tasks at least {TARGET_STEPS} of plain asyncio's, lock races at least {TARGET_RUNS} of detangle's"
     report("sim", rows, packages=["fakeredis", "redis", "detangle", "looptime"], note=note)
 
 

@@ -19,7 +19,9 @@ OPTIONS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-pro
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--dark", action="store_true", help="take screenshots on JupyterLab's dark theme as well")
+    parser.addoption(
+        "--dark", action="store_true", help="take screenshots on JupyterLab's dark theme as well"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,10 @@
-"""A reader in a browser: opens a notebook, chooses Run > Run All Cells, waits for the end, saves, and looks at the figures.
+"""A reader in a browser: opens a notebook, chooses Run > Run All Cells, waits for the end, saves,
+and looks at the figures.
 
-Whether a cell ran is read from the file JupyterLab saved; whether a figure is there is asked of the page. Two traps are kept
-in mind here: a Run All clicked too early is lost, so it is repeated while every prompt is blank; and after an error JupyterLab
-drops the cells in the queue, so "done" means idle, nothing pending, and still so a second later.
-"""
+Whether a cell ran is read from the file JupyterLab saved; whether a figure is there is asked of the
+page. Two traps are kept in mind here: a Run All clicked too early is lost, so it is repeated while
+every prompt is blank; and after an error JupyterLab drops the cells in the queue, so "done" means
+idle, nothing pending, and still so a second later."""
 
 from __future__ import annotations
 
@@ -47,7 +48,9 @@ def open_notebook(page: Page, lab: Lab, name: str) -> None:
     page.goto(f"{lab.url}/lab/tree/{name}?token={lab.token}&reset", wait_until="domcontentloaded")
     page.wait_for_selector(".jp-Notebook .jp-CodeCell")
     page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
-    page.wait_for_function("() => /Python/.test(document.querySelector('.jp-KernelName')?.textContent || '')")
+    page.wait_for_function(
+        "() => /Python/.test(document.querySelector('.jp-KernelName')?.textContent || '')"
+    )
 
 
 def run_all(page: Page) -> None:
@@ -89,13 +92,25 @@ def read_and_run(page: Page, lab: Lab, name: str) -> Seen:
     open_notebook(page, lab, name)
     run_all(page)
     save(page, lab.root / name)
-    code = [cell for cell in nbformat.read(lab.root / name, as_version=4).cells if cell.cell_type == "code"]
+    code = [
+        cell
+        for cell in nbformat.read(lab.root / name, as_version=4).cells
+        if cell.cell_type == "code"
+    ]
     outputs = [output for cell in code for output in cell.outputs]
-    pictures = [output for output in outputs if output.get("data", {}).keys() & {"image/svg+xml", "image/png", "image/jpeg"}]
+    pictures = [
+        output
+        for output in outputs
+        if output.get("data", {}).keys() & {"image/svg+xml", "image/png", "image/jpeg"}
+    ]
     return Seen(
         cells=len(code),
         ran=sum(cell.execution_count is not None for cell in code),
-        errors=[f"{output.ename}: {output.evalue}" for output in outputs if output.output_type == "error"],
+        errors=[
+            f"{output.ename}: {output.evalue}"
+            for output in outputs
+            if output.output_type == "error"
+        ],
         figures=len(pictures),
         shown=sum(page.evaluate(FIGURES)),
         script_errors=script_errors,

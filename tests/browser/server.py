@@ -1,8 +1,9 @@
-"""A JupyterLab of our own for the browser: private folders, a random token, on loopback, on a copy of the lessons.
+"""A JupyterLab of our own for the browser: private folders, a random token, on loopback, on a copy
+of the lessons.
 
-The copy keeps autosave away from the committed files, and is stripped of outputs, so that whatever is on the page came
-from this session. The server and its kernels are one process group, ended together.
-"""
+The copy keeps autosave away from the committed files, and is stripped of outputs, so that whatever
+is on the page came from this session. The server and its kernels are one process group, ended
+together."""
 
 from __future__ import annotations
 
@@ -71,7 +72,9 @@ def wait_until_up(lab: Lab, server: subprocess.Popen[bytes], log: Path) -> None:
             return
         except OSError:
             time.sleep(0.3)
-    raise RuntimeError("JupyterLab did not come up:\n" + "\n".join(log.read_text().splitlines()[-15:]))
+    raise RuntimeError(
+        "JupyterLab did not come up:\n" + "\n".join(log.read_text().splitlines()[-15:])
+    )
 
 
 def stop(server: subprocess.Popen[bytes]) -> None:
@@ -87,15 +90,35 @@ def stop(server: subprocess.Popen[bytes]) -> None:
 @contextmanager
 def jupyterlab(notebooks: Path, scratch: Path) -> Iterator[Lab]:
     """A running JupyterLab on a stripped copy of the folder `notebooks`."""
-    lab = Lab(f"http://127.0.0.1:{free_port()}", secrets.token_hex(16), scratch / "root", scratch / "settings")
+    lab = Lab(
+        f"http://127.0.0.1:{free_port()}",
+        secrets.token_hex(16),
+        scratch / "root",
+        scratch / "settings",
+    )
     copy_stripped(notebooks, lab.root)
-    write_setting(lab.settings, "apputils-extension", "notification", {"fetchNews": "false", "checkForUpdates": False})
+    write_setting(
+        lab.settings,
+        "apputils-extension",
+        "notification",
+        {"fetchNews": "false", "checkForUpdates": False},
+    )
     # All cells stay on the page, so that every figure can be looked at.
-    write_setting(lab.settings, "notebook-extension", "tracker", {"windowingMode": "none", "scrollPastEnd": False})
+    write_setting(
+        lab.settings,
+        "notebook-extension",
+        "tracker",
+        {"windowingMode": "none", "scrollPastEnd": False},
+    )
     folders = {"CONFIG_DIR": "config", "DATA_DIR": "data", "RUNTIME_DIR": "runtime"}
-    environment = dict(os.environ, NO_PROXY="127.0.0.1", no_proxy="127.0.0.1", IPYTHONDIR=str(scratch / "ipython"))
+    environment = dict(
+        os.environ, NO_PROXY="127.0.0.1", no_proxy="127.0.0.1", IPYTHONDIR=str(scratch / "ipython")
+    )
     environment |= {f"JUPYTER_{name}": str(scratch / folder) for name, folder in folders.items()}
-    environment |= {"JUPYTERLAB_SETTINGS_DIR": str(lab.settings), "JUPYTERLAB_WORKSPACES_DIR": str(scratch / "workspaces")}
+    environment |= {
+        "JUPYTERLAB_SETTINGS_DIR": str(lab.settings),
+        "JUPYTERLAB_WORKSPACES_DIR": str(scratch / "workspaces"),
+    }
     options = [
         "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={lab.url.rsplit(':', 1)[1]}", "--ServerApp.port_retries=0",
         f"--IdentityProvider.token={lab.token}", f"--ServerApp.root_dir={lab.root}", "--ServerApp.terminals_enabled=False",
@@ -104,7 +127,9 @@ def jupyterlab(notebooks: Path, scratch: Path) -> Iterator[Lab]:
     log = scratch / "lab.log"
     with log.open("wb") as out:
         command = [sys.executable, "-m", "jupyterlab", *options]
-        server = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
+        server = subprocess.Popen(
+            command, env=environment, stdout=out, stderr=out, start_new_session=True
+        )
     try:
         wait_until_up(lab, server, log)
         yield lab

@@ -1,4 +1,6 @@
-"""What a reader does first: open the lesson in JupyterLab, choose Run All, look. Every lesson, not the solutions."""
+"""What a reader does first: open the lesson in JupyterLab, choose Run All, look. Every lesson, not
+the solutions.
+"""
 
 from __future__ import annotations
 

@@ -25,6 +25,11 @@ def test_an_error_and_the_cells_that_never_ran_are_seen(lab: Lab, page: Page) ->
 
 def test_a_figure_that_is_not_on_the_page_is_missed(lab: Lab, page: Page) -> None:
     svg = "<svg xmlns='http://www.w3.org/2000/svg' width='{0}' height='{0}'><rect width='{0}' height='{0}'/></svg>"
-    write(lab, "figures.ipynb", "from IPython.display import SVG", *(f'SVG("{svg.format(size)}")' for size in (40, 1)))
+    write(
+        lab,
+        "figures.ipynb",
+        "from IPython.display import SVG",
+        *(f'SVG("{svg.format(size)}")' for size in (40, 1)),
+    )
     seen = read_and_run(page, lab, "figures.ipynb")
     assert (seen.figures, seen.shown) == (2, 1)

@@ -1,4 +1,6 @@
-"""The same history for detangle's checker (a development dependency): a second, independent implementation."""
+"""The same history for detangle's checker (a development dependency): a second, independent
+implementation.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,16 @@ STATUS = {"ok": lin.OK, "failed": lin.FAIL, "unknown": lin.INFO}
 
 
 def comparable(kind: str, operations: Sequence[Operation]) -> list[Operation]:
-    """Without what detangle's mutex does not know: several locks, and a release that found itself not the holder."""
+    """Without what detangle's mutex does not know: several locks, and a release that found itself
+    not the holder.
+    """
     if kind != "mutex":
         return list(operations)
-    return [op for op in operations if op.argument == "p" and (op.name == "acquire" or op.result is not False)]
+    return [
+        op
+        for op in operations
+        if op.argument == "p" and (op.name == "acquire" or op.result is not False)
+    ]
 
 
 def translated(operations: Sequence[Operation]) -> list[lin.Operation]:

@@ -1,8 +1,8 @@
-"""Random histories for the checker: real objects used by concurrent processes, with answers lost, and some answers falsified.
+"""Random histories for the checker: real objects used by concurrent processes, with answers lost,
+and some answers falsified.
 
-An operation is called, takes effect, and returns, at three moments drawn from the generator. So a history is linearizable
-by construction, until an answer is falsified or a time is moved.
-"""
+An operation is called, takes effect, and returns, at three moments drawn from the generator. So a
+history is linearizable by construction, until an answer is falsified or a time is moved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ import random
 from dataclasses import replace
 from typing import Any
 
-from labkit.check import Model, cas_register, counter, fenced_register, key_value_store, mutex, register, stock
+from labkit.check import (
+    Model,
+    cas_register,
+    counter,
+    fenced_register,
+    key_value_store,
+    mutex,
+    register,
+    stock,
+)
 from labkit.world.history import Operation, Outcome
 from tests.check.sequential import OBJECTS
 
@@ -32,7 +41,9 @@ def draw_call(rng: random.Random, kind: str) -> tuple[str, Any]:
         case "register":
             return rng.choice([("read", None), ("write", value)])
         case "cas_register":
-            return rng.choice([("read", None), ("write", value), ("cas", (rng.randrange(4), value))])
+            return rng.choice(
+                [("read", None), ("write", value), ("cas", (rng.randrange(4), value))]
+            )
         case "mutex":
             return rng.choice(["acquire", "release"]), rng.choice(["p", "q"])
         case "fenced_register":
@@ -43,7 +54,14 @@ def draw_call(rng: random.Random, kind: str) -> tuple[str, Any]:
             return rng.choice([("read", None), ("sell", 1 + value // 2), ("sell", 1)])
         case _:
             key = rng.choice("xyz")
-            return rng.choice([("get", key), ("put", (key, value)), ("delete", key), ("cas", (key, rng.randrange(4), value))])
+            return rng.choice(
+                [
+                    ("get", key),
+                    ("put", (key, value)),
+                    ("delete", key),
+                    ("cas", (key, rng.randrange(4), value)),
+                ]
+            )
 
 
 def draw_history(
@@ -55,25 +73,45 @@ def draw_history(
     lost: float = 0.15,
     falsified: int = 0,
 ) -> list[Operation]:
-    """Calls by concurrent processes on one object. `lost` is the share without an answer; `falsified` answers are changed."""
+    """Calls by concurrent processes on one object. `lost` is the share without an answer;
+    `falsified` answers are changed.
+    """
     thing = OBJECTS[kind]()
     idle = [f"p{number}" for number in range(processes)]
     under_way: list[dict[str, Any]] = []
     done: list[Operation] = []
     made = position = 0
     while made < calls or under_way:
-        pick = rng.randrange(len(idle) + len(under_way)) if made < calls else len(idle) + rng.randrange(len(under_way))
+        pick = (
+            rng.randrange(len(idle) + len(under_way))
+            if made < calls
+            else len(idle) + rng.randrange(len(under_way))
+        )
         if pick < len(idle):
             position += 1
             made += 1
             name, argument = draw_call(rng, kind)
-            fate: Outcome = rng.choice(["unknown", "unknown", "unknown", "failed"]) if rng.random() < lost else "ok"
-            under_way.append({"process": idle.pop(pick), "name": name, "argument": argument, "called": position, "fate": fate})
+            fate: Outcome = (
+                rng.choice(["unknown", "unknown", "unknown", "failed"])
+                if rng.random() < lost
+                else "ok"
+            )
+            under_way.append(
+                {
+                    "process": idle.pop(pick),
+                    "name": name,
+                    "argument": argument,
+                    "called": position,
+                    "fate": fate,
+                }
+            )
             continue
         call = under_way[pick - len(idle)]
         if "result" not in call:
             happens = call["fate"] == "ok" or (call["fate"] == "unknown" and rng.random() < 0.6)
-            call["result"] = thing.call(call["process"], call["name"], call["argument"]) if happens else None
+            call["result"] = (
+                thing.call(call["process"], call["name"], call["argument"]) if happens else None
+            )
             continue
         under_way.remove(call)
         idle.append(call["process"])
@@ -98,4 +136,8 @@ def draw_history(
 
 
 def _another(rng: random.Random, result: Any) -> Any:
-    return not result if isinstance(result, bool) else rng.choice([value for value in (0, 1, 2, 3, 4) if value != result])
+    return (
+        not result
+        if isinstance(result, bool)
+        else rng.choice([value for value in (0, 1, 2, 3, 4) if value != result])
+    )

@@ -1,8 +1,9 @@
-"""An oracle for the checker: the objects as plain mutable Python, and every order tried on them. It shares nothing with it.
+"""An oracle for the checker: the objects as plain mutable Python, and every order tried on them. It
+shares nothing with it.
 
-`explained(kind, operations)` is the definition of linearizability spelt out: for each choice of the unknown operations
-that happened, for each order that respects time, play the calls on a fresh object and compare the answers.
-"""
+`explained(kind, operations)` is the definition of linearizability spelt out: for each choice of the
+unknown operations that happened, for each order that respects time, play the calls on a fresh
+object and compare the answers."""
 
 from __future__ import annotations
 
@@ -124,11 +125,18 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "key_value_store": Store,
 }
 
-SILENT = {("register", "write"), ("cas_register", "write"), ("key_value_store", "put"), ("key_value_store", "delete")}
+SILENT = {
+    ("register", "write"),
+    ("cas_register", "write"),
+    ("key_value_store", "put"),
+    ("key_value_store", "delete"),
+}
 
 
 def explained(kind: str, operations: Sequence[Operation]) -> bool:
-    """Whether some order of these operations, played on a fresh object, gives the answers that were seen."""
+    """Whether some order of these operations, played on a fresh object, gives the answers that were
+    seen.
+    """
     answered = [op for op in operations if op.outcome == "ok"]
     unknown = [op for op in operations if op.outcome == "unknown"]
     return any(
@@ -151,7 +159,9 @@ def orders(operations: Sequence[Operation]) -> Iterator[list[Operation]]:
 
 
 def played(kind: str, order: Sequence[Operation]) -> bool:
-    """Whether the object answers so when called in this order. A lock may refuse at any time: refusing is safe."""
+    """Whether the object answers so when called in this order. A lock may refuse at any time:
+    refusing is safe.
+    """
     thing = OBJECTS[kind]()
     for op in order:
         if (op.outcome, op.name, op.result) == ("ok", "acquire", False):

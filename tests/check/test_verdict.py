@@ -14,7 +14,10 @@ def test_only_a_verdict_that_holds_is_true() -> None:
 def test_a_sentence_of_evidence_stands_in_brackets_and_lines_of_it_below() -> None:
     assert repr(Verdict("holds", "sums agree")) == "HOLDS: sums agree"
     assert repr(Verdict("broken", "sums agree", "3 is not 4")) == "BROKEN: sums agree (3 is not 4)"
-    assert repr(Verdict("broken", "sums agree", "3 sold\n4 paid")) == "BROKEN: sums agree\n  3 sold\n  4 paid"
+    assert (
+        repr(Verdict("broken", "sums agree", "3 sold\n4 paid"))
+        == "BROKEN: sums agree\n  3 sold\n  4 paid"
+    )
 
 
 def test_an_invariant_prints_its_claim_and_no_address() -> None:
@@ -27,7 +30,9 @@ def test_an_invariant_takes_true_or_nothing_as_holding() -> None:
 
 
 def test_an_invariant_takes_a_sentence_as_what_is_wrong() -> None:
-    verdict = Invariant("no oversale", lambda sold: f"{sold} sold of 1" if sold > 1 else None).check(2)
+    verdict = Invariant(
+        "no oversale", lambda sold: f"{sold} sold of 1" if sold > 1 else None
+    ).check(2)
     assert (verdict.status, verdict.evidence) == ("broken", "2 sold of 1")
     assert Invariant("no oversale", lambda sold: sold <= 1).check(2).status == "broken"
 

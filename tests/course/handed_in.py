@@ -1,7 +1,8 @@
-"""What readers hand in for one exercise, and what each of them is to be told: the tables that `test_judges.py` goes through.
+"""What readers hand in for one exercise, and what each of them is to be told: the tables that
+`test_judges.py` goes through.
 
-A lesson's answers are in `answers_<its number>.py`, with a table for each of its exercises in `EXERCISES`. A new lesson adds
-such a file, and nothing else, to be tested as all the others are.
+A lesson's answers are in `answers_<its number>.py`, with a table for each of its exercises in
+`EXERCISES`. A new lesson adds such a file, and nothing else, to be tested as all the others are.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from labkit.course import Result, check
 class Exercise:
     """Answers to the exercise `id`, whose judge runs them in one of the `scenarios`.
 
-    A right answer is given the whole budget. One that is right in another way (`right_too`) is given a part of it. The mappings
-    say of an answer what its text must contain: what it breaks, the reader's line that raised, what was asked for instead.
-    """
+    A right answer is given the whole budget. One that is right in another way (`right_too`) is
+    given a part of it. The mappings say of an answer what its text must contain: what it breaks,
+    the reader's line that raised, what was asked for instead."""
 
     id: str
     scenarios: tuple[Any, ...]
@@ -33,7 +34,9 @@ class Exercise:
     wrong: Mapping[Any, str] = field(default_factory=dict)
     raising: Mapping[Any, str] = field(default_factory=dict)
     odd: Mapping[Any, str] = field(default_factory=dict)
-    long: tuple[Any, ...] = ()  # wrong ones whose smallest run has more messages than a picture shows
+    long: tuple[
+        Any, ...
+    ] = ()  # wrong ones whose smallest run has more messages than a picture shows
 
     def __repr__(self) -> str:
         return f"<Exercise {self.id}>"
@@ -47,5 +50,7 @@ def exercises() -> Iterator[Exercise]:
 
 @cache
 def checked(exercise: str, answer: Any) -> Result:
-    """`check` with the exercise's own budget, once in a session: many tests look at one result. Tests only read it."""
+    """`check` with the exercise's own budget, once in a session: many tests look at one result.
+    Tests only read it.
+    """
     return check(exercise, answer)

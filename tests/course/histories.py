@@ -17,10 +17,19 @@ class Story:
         self.history.events.append(Event(self.history.next_seq(), at, node, kind, data))
 
     def message(
-        self, sent: float, src: str, dst: str, label: str = "", *, takes: float | None = 0.001, reply: bool = False
+        self,
+        sent: float,
+        src: str,
+        dst: str,
+        label: str = "",
+        *,
+        takes: float | None = 0.001,
+        reply: bool = False,
     ) -> None:
         arrived = None if takes is None else sent + takes
-        self.history.messages.append(Message(self.history.next_seq(), sent, src, dst, label, arrived, reply))
+        self.history.messages.append(
+            Message(self.history.next_seq(), sent, src, dst, label, arrived, reply)
+        )
 
     def call(self, sent: float, src: str, dst: str, label: str, answer: str = "OK") -> float:
         self.message(sent, src, dst, label)
@@ -35,7 +44,9 @@ class Story:
 
 
 def expired_lease() -> Story:
-    """Node a takes a lease of two seconds, pauses for three, and sells the unit that node b has sold meanwhile."""
+    """Node a takes a lease of two seconds, pauses for three, and sells the unit that node b has
+    sold meanwhile.
+    """
     story = Story()
     story.event(0.0, "lab", "started")
     at = story.call(0.0, "a", "redis", "SET lock a NX PX 2000")

@@ -14,7 +14,7 @@ from IPython.core.formatters import DisplayFormatter
 
 from labkit.check import Verdict
 from labkit.course import ExerciseError, Result, check, hint, judge
-from tests.course import answers
+from tests.lessons import answers
 
 pytestmark = pytest.mark.usefixtures("registry", "kept")
 
@@ -40,8 +40,13 @@ def test_nothing_is_not_attempted_yet(nothing: Any) -> None:
         ("99.1-2", answers.open_generator, "open_generator"),
     ],
 )
-def test_a_stub_is_told_kindly_what_is_still_to_write(exercise: str, stub: Any, open_functions: str) -> None:
-    assert str(check(exercise, stub)) == f"{exercise}: not attempted yet. Still to write: {open_functions}."
+def test_a_stub_is_told_kindly_what_is_still_to_write(
+    exercise: str, stub: Any, open_functions: str
+) -> None:
+    assert (
+        str(check(exercise, stub))
+        == f"{exercise}: not attempted yet. Still to write: {open_functions}."
+    )
 
 
 def test_a_helper_that_is_still_a_stub_is_named_by_its_line() -> None:
@@ -53,7 +58,9 @@ def test_a_helper_that_is_still_a_stub_is_named_by_its_line() -> None:
 def test_a_pass_says_how_much_was_searched() -> None:
     result = check("99.1-1", answers.Right)
     assert result.passed and bool(result)
-    assert str(result) == "99.1-1 passed: a unit is sold once.\nHeld on 40 schedules, without faults."
+    assert (
+        str(result) == "99.1-1 passed: a unit is sold once.\nHeld on 40 schedules, without faults."
+    )
     assert result.run is None and result.figure() is None
     with pytest.raises(ExerciseError, match="replay needs a failing run"):
         result.replay()
@@ -83,7 +90,9 @@ def test_a_failing_run_is_run_again_by_replay() -> None:
     assert result.replay().history == result.run.history
 
 
-def test_what_an_answer_prints_is_held_back_until_the_replay(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_an_answer_prints_is_held_back_until_the_replay(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     result = check("99.1-1", answers.NotExclusive)
     assert capsys.readouterr().out == ""
     assert "held back" in str(result)
@@ -94,8 +103,16 @@ def test_what_an_answer_prints_is_held_back_until_the_replay(capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("exercise", "printing", "ends"),
     [
-        ("99.1-1", answers.RightAndTalks, "Held on 40 schedules, without faults.\nWhat it printed meanwhile was held back."),
-        ("99.1-1", answers.RaisesAndTalks, "What it printed meanwhile was held back; replay() shows it."),
+        (
+            "99.1-1",
+            answers.RightAndTalks,
+            "Held on 40 schedules, without faults.\nWhat it printed meanwhile was held back.",
+        ),
+        (
+            "99.1-1",
+            answers.RaisesAndTalks,
+            "What it printed meanwhile was held back; replay() shows it.",
+        ),
         ("99.1-2", answers.raises_and_talks, "What it printed meanwhile was held back."),
     ],
 )
@@ -137,7 +154,10 @@ def test_an_exception_is_shown_as_the_readers_with_the_readers_line() -> None:
     result = check("99.1-1", answers.Raises)
     assert result.status == "error"
     first, second = str(result).splitlines()[:2]
-    assert first == "99.1-1 stopped: your code raised AttributeError: 'NoneType' object has no attribute 'decode'"
+    assert (
+        first
+        == "99.1-1 stopped: your code raised AttributeError: 'NoneType' object has no attribute 'decode'"
+    )
     assert second.endswith("in Raises.release:  holder.decode()")
     assert "labkit" not in str(result) and "/" not in str(result)
 
@@ -156,7 +176,9 @@ def test_an_answer_that_waits_for_ever_is_told_so_by_the_simulated_world() -> No
     assert "the run with your code cannot go on" in str(result)
 
 
-def test_an_endless_loop_in_plain_code_is_stopped_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_loop_in_plain_code_is_stopped_where_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(importlib.import_module("labkit.course.exercises"), "PATIENCE", 0.3)
     before = threading.active_count()
     result = check("99.1-2", answers.endless)
@@ -174,7 +196,10 @@ def test_an_answer_of_the_wrong_kind_is_an_error_not_a_crash(wrong: Any) -> None
 
 
 def test_a_judge_in_plain_code_may_return_a_bare_verdict() -> None:
-    assert str(check("99.1-2", answers.three)) == "99.1-2 passed: it counts to three.\nit yields [1, 2, 3]"
+    assert (
+        str(check("99.1-2", answers.three))
+        == "99.1-2 passed: it counts to three.\nit yields [1, 2, 3]"
+    )
     failed = check("99.1-2", answers.two)
     assert str(failed) == "99.1-2 failed: it counts to three.\nWhat broke: it yields [1, 2]."
     assert failed.figure() is None
@@ -223,7 +248,9 @@ def test_a_check_is_kept_and_an_untouched_stub_is_not(kept: Path) -> None:
     assert json.loads(kept.read_text())["exercises"] == {"99.1-2": {"passed": True, "tries": 3}}
 
 
-def test_a_broken_progress_file_is_said_and_the_check_goes_on(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_progress_file_is_said_and_the_check_goes_on(
+    kept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     kept.parent.mkdir()
     kept.write_text("{")
     result: Result = check("99.1-2", answers.three)

@@ -7,7 +7,9 @@ import pytest
 from labkit.course import expect_error
 
 
-def test_type_and_message_are_printed_and_the_error_is_at_hand(capsys: pytest.CaptureFixture[str]) -> None:
+def test_type_and_message_are_printed_and_the_error_is_at_hand(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with expect_error(KeyError, ValueError) as caught:
         raise ValueError(f"no {object()!r}")
     assert capsys.readouterr().out == "ValueError: no <object object at 0x…>\n"
@@ -30,7 +32,10 @@ def test_no_error_is_a_failure() -> None:
 
 
 def test_another_error_is_a_failure_that_names_it() -> None:
-    with pytest.raises(AssertionError, match="expected KeyError, got ValueError: other") as failure, expect_error(KeyError):
+    with (
+        pytest.raises(AssertionError, match="expected KeyError, got ValueError: other") as failure,
+        expect_error(KeyError),
+    ):
         raise ValueError("other")
     assert isinstance(failure.value.__cause__, ValueError)
 

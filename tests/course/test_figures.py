@@ -22,7 +22,10 @@ from labkit.course.figures.text import columns, number
 from tests.course.histories import expired_lease
 from tests.course.vision import contrast, difference, seen_by
 
-WORDS: dict[str, Any] = {"title": "The finding costs $5 & <more>", "alt": 'What it shows, in "words"'}
+WORDS: dict[str, Any] = {
+    "title": "The finding costs $5 & <more>",
+    "alt": 'What it shows, in "words"',
+}
 
 
 def one_of_each() -> list[Figure]:
@@ -44,7 +47,9 @@ def test_another_process_with_another_hash_seed_draws_the_same_bytes() -> None:
     root = Path(__file__).parents[2]
     program = "from tests.course.test_figures import digest; print(digest())"
     environ = {**os.environ, "PYTHONHASHSEED": "7"}
-    ran = subprocess.run([sys.executable, "-c", program], cwd=root, env=environ, capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, env=environ, capture_output=True, text=True
+    )
     assert ran.stdout.strip() == digest(), ran.stderr
 
 
@@ -60,7 +65,10 @@ def test_an_svg_is_well_formed_and_says_what_it_shows(figure: Figure) -> None:
     root = ElementTree.fromstring(figure.svg)
     names = {child.get("id"): child.text for child in root if child.tag.endswith(("title", "desc"))}
     assert root.get("role") == "img"
-    assert [names[id] for id in (root.get("aria-labelledby") or "").split()] == [WORDS["title"], WORDS["alt"]]
+    assert [names[id] for id in (root.get("aria-labelledby") or "").split()] == [
+        WORDS["title"],
+        WORDS["alt"],
+    ]
     assert "metadata" not in figure.svg and "Matplotlib" not in figure.svg
     texts = [element.text for element in root.iter() if element.tag.endswith("text")]
     assert WORDS["title"] in texts
@@ -74,7 +82,13 @@ def test_a_notebook_is_given_the_picture_and_the_table_in_one_output() -> None:
 
 
 def test_a_figure_of_measured_times_is_a_png_whose_text_has_no_number() -> None:
-    figure = bars({"ours": 1.04, "theirs": 2.5}, xlabel="time ÷ floor", title="Ours is faster", alt="bars", measured=True)
+    figure = bars(
+        {"ours": 1.04, "theirs": 2.5},
+        xlabel="time ÷ floor",
+        title="Ours is faster",
+        alt="bars",
+        measured=True,
+    )
     data, metadata = DisplayFormatter().format(figure)
     assert set(data) == {"image/png", "text/plain"}
     assert not any(letter.isdigit() for letter in data["text/plain"])
@@ -117,7 +131,10 @@ def test_numbers_are_short_and_columns_line_up() -> None:
     assert [number(value) for value in (3, 3.0, 0.123456, -0.0, True, "p99", 123456.0)] == [
         "3", "3", "0.1235", "0", "True", "p99", "1.235e+05",
     ]  # fmt: skip
-    assert columns(("name", "n"), [("a", 1), ("bbbbbb", 100)]) == "name      n\na         1\nbbbbbb  100"
+    assert (
+        columns(("name", "n"), [("a", 1), ("bbbbbb", 100)])
+        == "name      n\na         1\nbbbbbb  100"
+    )
 
 
 def test_a_long_title_is_wrapped_into_the_card() -> None:

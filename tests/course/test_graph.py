@@ -1,4 +1,6 @@
-"""The event graph: columns by distance, no box on another, and nothing that is wrong with the events left unsaid."""
+"""The event graph: columns by distance, no box on another, and nothing that is wrong with the
+events left unsaid.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 
 from labkit.course import Figure, FigureError, Reaction, graph, reactions
 from labkit.course.figures.graph_layout import Reactions, heights
-from labkit.sagas import EventGraph, Service
+from labkit.messaging import EventGraph, Service
 from labkit.shop.choreography import order_services
 from labkit.shop.order_events import OrderPlaced, ParcelBooked, StockReserved
 
@@ -41,19 +43,29 @@ def tables(draw: st.DrawFn) -> list[Reaction]:
 
 
 def all_paths(known: Reactions, start: str, end: str) -> list[int]:
-    """The lengths of every way from start to end without a circle, by trying all orders of the events between."""
+    """The lengths of every way from start to end without a circle, by trying all orders of the
+    events between.
+    """
     between = [event for event in known.events if event not in (start, end)]
-    chains = [(start, *middle, end) for size in range(len(between) + 1) for middle in permutations(between, size)]
+    chains = [
+        (start, *middle, end)
+        for size in range(len(between) + 1)
+        for middle in permutations(between, size)
+    ]
     steps = {(event, name) for event in known.events for name in known.after(event)}
     return [len(chain) - 1 for chain in chains if all(pair in steps for pair in pairwise(chain))]
 
 
 @given(tables())
 @settings(derandomize=True, max_examples=40, deadline=None)
-def test_an_event_stands_as_far_to_the_right_as_the_shortest_way_to_it_is_long(table: list[Reaction]) -> None:
+def test_an_event_stands_as_far_to_the_right_as_the_shortest_way_to_it_is_long(
+    table: list[Reaction],
+) -> None:
     known = Reactions(tuple(table), (table[0].event,))
     columns = known.columns()
-    assert set(columns) == set(known.events) and min(columns.values()) == 0 == columns[table[0].event]
+    assert (
+        set(columns) == set(known.events) and min(columns.values()) == 0 == columns[table[0].event]
+    )
     for event in known.events:
         ways = all_paths(known, table[0].event, event) if event != table[0].event else [0]
         if ways:
@@ -75,13 +87,20 @@ def test_no_box_lies_on_another(table: list[Reaction], gap: int) -> None:
 
 
 def test_a_start_besides_the_first_stands_before_what_it_leads_to() -> None:
-    known = Reactions((*CHAIN, Reaction("TimedOut", "payments", ("Booked",))), ("Placed", "TimedOut"))
+    known = Reactions(
+        (*CHAIN, Reaction("TimedOut", "payments", ("Booked",))), ("Placed", "TimedOut")
+    )
     assert known.columns() == {"Placed": 0, "Charged": 1, "Declined": 1, "Booked": 2, "TimedOut": 1}
 
 
 def test_only_the_way_back_closes_a_circle() -> None:
     known = Reactions(tuple(CIRCLE), ("Placed",))
-    back = [(one.event, emitted) for one in CIRCLE for emitted in one.emits if known.leads_back(one, emitted)]
+    back = [
+        (one.event, emitted)
+        for one in CIRCLE
+        for emitted in one.emits
+        if known.leads_back(one, emitted)
+    ]
     assert back == [("Booked", "Placed")]
 
 
@@ -98,20 +117,29 @@ def test_the_table_says_who_hears_an_event_and_what_may_follow() -> None:
     ]
 
 
-def test_what_nobody_hears_and_what_nobody_says_and_a_way_back_are_named_in_table_and_picture() -> None:
+def test_what_nobody_hears_and_what_nobody_says_and_a_way_back_are_named_in_table_and_picture() -> (
+    None
+):
     silent = graph([*CHAIN[:1], *CHAIN[2:]], **WORDS)
-    assert ["Charged", "nobody hears it"] in rows(silent) and ["Booked (nobody says it)", "orders: complete", "-"] in rows(
-        silent
-    )
+    assert ["Charged", "nobody hears it"] in rows(silent) and [
+        "Booked (nobody says it)",
+        "orders: complete",
+        "-",
+    ] in rows(silent)
     for words in ("nobody hears it", "nobody says it"):
         assert f">{words}</text>" in silent.svg
     round_again = graph(CIRCLE, **WORDS)
     assert ["Booked", "orders: order again", "Placed (a way back)"] in rows(round_again)
-    assert ">a way back</text>" in round_again.svg and ">a way back</text>" not in graph(CHAIN, **WORDS).svg
+    assert (
+        ">a way back</text>" in round_again.svg
+        and ">a way back</text>" not in graph(CHAIN, **WORDS).svg
+    )
 
 
 def test_an_event_that_leads_to_itself_is_a_way_back() -> None:
-    assert ["Ping", "echo", "Ping (a way back)"] in rows(graph([Reaction("Ping", "echo", ("Ping",))], **WORDS))
+    assert ["Ping", "echo", "Ping (a way back)"] in rows(
+        graph([Reaction("Ping", "echo", ("Ping",))], **WORDS)
+    )
 
 
 def test_a_start_that_comes_from_outside_is_not_something_that_nobody_says() -> None:
@@ -124,10 +152,14 @@ def test_the_reactions_of_services_are_derived_from_what_they_register() -> None
     warehouse = Service("warehouse")
 
     @warehouse.on(OrderPlaced, emits=(StockReserved,))
-    async def set_aside(connection: object, event: OrderPlaced, envelope: object) -> tuple[object, ...]:
+    async def set_aside(
+        connection: object, event: OrderPlaced, envelope: object
+    ) -> tuple[object, ...]:
         return ()
 
-    assert reactions([warehouse]) == [Reaction("OrderPlaced", "warehouse", ("StockReserved",), "set aside")]
+    assert reactions([warehouse]) == [
+        Reaction("OrderPlaced", "warehouse", ("StockReserved",), "set aside")
+    ]
 
 
 def test_the_order_of_labkit_has_the_same_gaps_by_this_graph_and_by_its_own() -> None:
@@ -135,8 +167,14 @@ def test_the_order_of_labkit_has_the_same_gaps_by_this_graph_and_by_its_own() ->
         services = [service for service in order_services(lambda: 0.0) if service.name != missing]
         known = EventGraph.of(services)
         starts = known.starts or ("OrderPlaced",)
-        table = {row[0]: row for row in rows(graph(reactions(services), starts=starts, **WORDS)) if row[0]}
-        unheard = {name.split(" (")[0] for name, row in table.items() if row[1] == "nobody hears it"}
+        table = {
+            row[0]: row
+            for row in rows(graph(reactions(services), starts=starts, **WORDS))
+            if row[0]
+        }
+        unheard = {
+            name.split(" (")[0] for name, row in table.items() if row[1] == "nobody hears it"
+        }
         unsaid = {name.split(" (")[0] for name in table if "nobody says it" in name}
         assert unheard == known.said - known.heard
         assert unsaid == known.heard - known.said - set(starts)
@@ -157,14 +195,18 @@ def test_every_box_and_every_word_is_inside_the_card() -> None:
 def digest() -> str:
     services = order_services(lambda: 0.0)
     drawn = [graph(CHAIN, **WORDS), graph(CIRCLE, **WORDS), graph(reactions(services), **WORDS)]
-    return hashlib.sha256("".join(figure.svg + figure.data for figure in drawn).encode()).hexdigest()
+    return hashlib.sha256(
+        "".join(figure.svg + figure.data for figure in drawn).encode()
+    ).hexdigest()
 
 
 def test_another_process_with_another_hash_seed_draws_the_same_bytes() -> None:
     program = "from tests.course.test_graph import digest; print(digest())"
     environ = {**os.environ, "PYTHONHASHSEED": "11"}
     root = Path(__file__).parents[2]
-    ran = subprocess.run([sys.executable, "-c", program], cwd=root, env=environ, capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, env=environ, capture_output=True, text=True
+    )
     assert ran.stdout.strip() == digest(), ran.stderr
 
 
@@ -172,18 +214,29 @@ def test_the_picture_says_in_words_what_it_shows() -> None:
     root = ElementTree.fromstring(graph(CHAIN, **WORDS).svg)
     said = {child.get("id"): child.text for child in root if child.tag.endswith(("title", "desc"))}
     assert root.get("role") == "img"
-    assert [said[name] for name in (root.get("aria-labelledby") or "").split()] == [WORDS["title"], WORDS["alt"]]
+    assert [said[name] for name in (root.get("aria-labelledby") or "").split()] == [
+        WORDS["title"],
+        WORDS["alt"],
+    ]
 
 
 @pytest.mark.parametrize(
     ("table", "words", "says"),
     [
         ([], WORDS, "reactions must be of 1 to 6 services, got 0"),
-        ([Reaction("A", name) for name in "abcdefg"], WORDS, "reactions must be of 1 to 6 services, got 7"),
+        (
+            [Reaction("A", name) for name in "abcdefg"],
+            WORDS,
+            "reactions must be of 1 to 6 services, got 7",
+        ),
         (CHAIN, {**WORDS, "alt": " "}, "alt must be a sentence"),
         (
             [
-                Reaction(f"AnEventWithAVeryLongNameIndeed{n}", "x", (f"AnEventWithAVeryLongNameIndeed{n + 1}",))
+                Reaction(
+                    f"AnEventWithAVeryLongNameIndeed{n}",
+                    "x",
+                    (f"AnEventWithAVeryLongNameIndeed{n + 1}",),
+                )
                 for n in range(5)
             ],
             WORDS,
@@ -191,7 +244,9 @@ def test_the_picture_says_in_words_what_it_shows() -> None:
         ),
     ],
 )
-def test_what_cannot_be_drawn_is_refused_with_the_reason(table: list[Reaction], words: dict[str, str], says: str) -> None:
+def test_what_cannot_be_drawn_is_refused_with_the_reason(
+    table: list[Reaction], words: dict[str, str], says: str
+) -> None:
     with pytest.raises(FigureError, match=says):
         graph(table, **words)
 
@@ -201,8 +256,13 @@ def test_the_events_of_another_catalog_are_drawn_by_their_names() -> None:
     orders.says(OrderPlaced)
 
     @orders.on(ParcelBooked, ends="completed")
-    async def complete(connection: object, event: ParcelBooked, envelope: object) -> tuple[object, ...]:
+    async def complete(
+        connection: object, event: ParcelBooked, envelope: object
+    ) -> tuple[object, ...]:
         return ()
 
     drawn = graph(reactions([orders]), starts=EventGraph.of([orders]).starts, **WORDS)
-    assert rows(drawn) == [["OrderPlaced", "nobody hears it"], ["ParcelBooked (nobody says it)", "orders: complete", "-"]]
+    assert rows(drawn) == [
+        ["OrderPlaced", "nobody hears it"],
+        ["ParcelBooked (nobody says it)", "orders: complete", "-"],
+    ]

@@ -1,4 +1,6 @@
-"""A heat map of outcomes: each square can be read by every eye, the table says the same, bad data is refused by name."""
+"""A heat map of outcomes: each square can be read by every eye, the table says the same, bad data
+is refused by name.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,12 @@ from labkit.course.figures.heatmap import BAD, GOOD, ink_on
 from labkit.course.figures.style import CARD
 from tests.course.vision import contrast, difference, seen_by
 
-WORDS: dict[str, Any] = {"title": "Half <lost>", "alt": "runs", "xlabel": "first crash", "ylabel": "second crash"}
+WORDS: dict[str, Any] = {
+    "title": "Half <lost>",
+    "alt": "runs",
+    "xlabel": "first crash",
+    "ylabel": "second crash",
+}
 OUTCOMES: dict[str, Any] = {"good": ["all", "none"], "bad": ["twice", "stuck"]}
 SKETCH: list[list[str | None]] = [["all", "twice", None], ["stuck", "all", "twice"]]
 BOTH: dict[str, list[list[str | None]]] = {"sketch": SKETCH, "ours": [["none", "all"]]}
@@ -41,9 +48,22 @@ def test_the_picture_names_the_panels_how_many_end_well_and_every_outcome() -> N
     svg = heatmap(BOTH, **OUTCOMES, **WORDS).svg
     root = ElementTree.fromstring(svg)
     texts = [element.text for element in root.iter() if element.tag.endswith("text")]
-    for said in ("Half <lost>", "first crash", "second crash", "sketch", "2 of 5 end well", "ours", "2 of 2 end well"):
+    for said in (
+        "Half <lost>",
+        "first crash",
+        "second crash",
+        "sketch",
+        "2 of 5 end well",
+        "ours",
+        "2 of 2 end well",
+    ):
         assert said in texts
-    assert [text for text in texts if text in ("all", "none", "twice", "stuck")] == ["all", "none", "twice", "stuck"]
+    assert [text for text in texts if text in ("all", "none", "twice", "stuck")] == [
+        "all",
+        "none",
+        "twice",
+        "stuck",
+    ]
 
 
 def test_an_outcome_costs_two_paths_however_many_squares_it_has() -> None:
@@ -53,7 +73,10 @@ def test_an_outcome_costs_two_paths_however_many_squares_it_has() -> None:
 
 
 def test_the_same_data_gives_the_same_bytes() -> None:
-    assert heatmap({"x": SKETCH}, **OUTCOMES, **WORDS).svg == heatmap({"x": SKETCH}, **OUTCOMES, **WORDS).svg
+    assert (
+        heatmap({"x": SKETCH}, **OUTCOMES, **WORDS).svg
+        == heatmap({"x": SKETCH}, **OUTCOMES, **WORDS).svg
+    )
 
 
 @pytest.mark.parametrize("eye", ["normal", "protan", "deutan", "tritan"])
@@ -66,22 +89,44 @@ def test_two_outcomes_differ_in_their_mark_and_in_colour_for_every_eye(eye: str)
 def test_a_mark_is_legible_in_its_square_and_bad_is_stronger_than_good_on_the_card() -> None:
     for fill, _ in (*GOOD, *BAD):
         assert contrast(ink_on(fill), fill) >= 4.5
-    assert max(contrast(fill, CARD) for fill, _ in GOOD) < 2 < min(contrast(fill, CARD) for fill, _ in BAD)
+    assert (
+        max(contrast(fill, CARD) for fill, _ in GOOD)
+        < 2
+        < min(contrast(fill, CARD) for fill, _ in BAD)
+    )
 
 
 @pytest.mark.parametrize(
     ("grids", "outcomes", "says"),
     [
         ({}, OUTCOMES, "grids must be 1 to 3, got 0"),
-        ({"x": [["all"], ["all", "all"]]}, OUTCOMES, r"grid 'x' must have rows of one width, at least 1, got widths \[1, 2\]"),
+        (
+            {"x": [["all"], ["all", "all"]]},
+            OUTCOMES,
+            r"grid 'x' must have rows of one width, at least 1, got widths \[1, 2\]",
+        ),
         ({"x": [[]]}, OUTCOMES, "at least 1"),
-        ({"x": [["lost"]]}, OUTCOMES, "grid 'x' must hold outcomes among all, none, twice, stuck, or None, got 'lost'"),
+        (
+            {"x": [["lost"]]},
+            OUTCOMES,
+            "grid 'x' must hold outcomes among all, none, twice, stuck, or None, got 'lost'",
+        ),
         ({"x": [[None]]}, OUTCOMES, "at least one outcome"),
         ({"x": [["all"]]}, {"good": ["all"], "bad": ["all"]}, "must be different names"),
-        ({"x": [["a"]]}, {"good": ["a", "b", "c"], "bad": []}, "good must have at most 2 names and bad at most 5"),
-        ({"a long name " * 9: [["all"]], "b" * 60: [["all"]]}, OUTCOMES, "names that fit side by side"),
+        (
+            {"x": [["a"]]},
+            {"good": ["a", "b", "c"], "bad": []},
+            "good must have at most 2 names and bad at most 5",
+        ),
+        (
+            {"a long name " * 9: [["all"]], "b" * 60: [["all"]]},
+            OUTCOMES,
+            "names that fit side by side",
+        ),
     ],
 )
-def test_what_cannot_be_shown_is_refused_by_name(grids: Any, outcomes: dict[str, Any], says: str) -> None:
+def test_what_cannot_be_shown_is_refused_by_name(
+    grids: Any, outcomes: dict[str, Any], says: str
+) -> None:
     with pytest.raises(FigureError, match=says):
         heatmap(grids, **outcomes, **WORDS)

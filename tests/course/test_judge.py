@@ -21,7 +21,12 @@ def fair(answer: Any, budget: int) -> Verdict:
 def test_a_registered_judge_is_found_with_its_words_and_stays_a_plain_function() -> None:
     assert judge("99.2-1", **WORDS)(fair) is fair
     found = find("99.2-1")
-    assert (found.title, found.hints, found.lesson, found.budget) == ("A lock", ("first", "second"), "99.2", 200)
+    assert (found.title, found.hints, found.lesson, found.budget) == (
+        "A lock",
+        ("first", "second"),
+        "99.2",
+        200,
+    )
 
 
 def test_judges_are_listed_in_the_order_of_their_exercises() -> None:
@@ -47,6 +52,8 @@ def test_an_id_belongs_to_one_judge_and_running_its_cell_again_is_fine() -> None
         ("99.2-1", {**WORDS, "budget": 0}, "budget of 99.2-1"),
     ],
 )
-def test_a_judge_that_is_described_wrongly_is_refused(id: str, words: dict[str, Any], says: str) -> None:
+def test_a_judge_that_is_described_wrongly_is_refused(
+    id: str, words: dict[str, Any], says: str
+) -> None:
     with pytest.raises(ExerciseError, match=says):
         judge(id, **words)

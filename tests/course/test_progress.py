@@ -21,7 +21,9 @@ from labkit.course.progress import Entry, Progress
 
 def notebook(folder: Path, name: str, first: str) -> None:
     cell = {"cell_type": "markdown", "metadata": {}, "source": first.splitlines(keepends=True)}
-    (folder / name).write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    (folder / name).write_text(
+        json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    )
 
 
 def test_a_pass_stays_a_pass_and_every_try_is_counted(tmp_path: Path) -> None:
@@ -32,10 +34,14 @@ def test_a_pass_stays_a_pass_and_every_try_is_counted(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["p.json"]
 
 
-@pytest.mark.parametrize("environ", [{"CI": "true"}, {"PYTEST_VERSION": "9.2.0"}, {"LABKIT_PROGRESS": ""}])
+@pytest.mark.parametrize(
+    "environ", [{"CI": "true"}, {"PYTEST_VERSION": "9.2.0"}, {"LABKIT_PROGRESS": ""}]
+)
 def test_nothing_is_written_in_ci_under_nbval_or_when_switched_off(environ: dict[str, str]) -> None:
     assert not progress.writes(environ)
-    assert progress.writes({"LABKIT_PROGRESS": "somewhere", **{k: v for k, v in environ.items() if v}})
+    assert progress.writes(
+        {"LABKIT_PROGRESS": "somewhere", **{k: v for k, v in environ.items() if v}}
+    )
 
 
 def test_without_a_named_file_it_is_in_the_ignored_folder_of_the_checkout() -> None:
@@ -45,18 +51,23 @@ def test_without_a_named_file_it_is_in_the_ignored_folder_of_the_checkout() -> N
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "7", '{"exercises": 3}', '{"exercises": {"a": 1}}', '{"exercises": {"a": {}}}']
+    "text",
+    ["", "{", "[]", "7", '{"exercises": 3}', '{"exercises": {"a": 1}}', '{"exercises": {"a": {}}}'],
 )
 def test_a_file_that_is_not_ours_is_set_aside_and_said(tmp_path: Path, text: str) -> None:
     path = tmp_path / "progress.json"
     path.write_text(text)
     assert "not what labkit writes" in progress.load(path).trouble
-    assert "set aside" in progress.record("1.1a-1", passed=True, environ={"LABKIT_PROGRESS": str(path)})
+    assert "set aside" in progress.record(
+        "1.1a-1", passed=True, environ={"LABKIT_PROGRESS": str(path)}
+    )
     assert progress.load(path) == Progress({"1.1a-1": Entry(True, 1)})
     assert (tmp_path / "progress.unreadable").read_text() == text
 
 
-def test_bytes_that_are_no_text_are_said_and_a_folder_in_the_way_is_no_crash(tmp_path: Path) -> None:
+def test_bytes_that_are_no_text_are_said_and_a_folder_in_the_way_is_no_crash(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
     assert "cannot be read" in progress.load(tmp_path / "bytes.json").trouble
     (tmp_path / "file").write_text("")
@@ -64,7 +75,9 @@ def test_bytes_that_are_no_text_are_said_and_a_folder_in_the_way_is_no_crash(tmp
     assert "could not be kept" in progress.record("1.1a-1", passed=True, environ=environ)
 
 
-def test_a_crash_in_the_middle_of_writing_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_in_the_middle_of_writing_leaves_the_old_file_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "p.json"
     environ = {"LABKIT_PROGRESS": str(path)}
     progress.record("1.1a-1", passed=True, environ=environ)
@@ -93,11 +106,23 @@ def test_lessons_name_themselves_in_their_first_cell(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("registry")
 def test_the_map_shows_lessons_exercises_and_what_is_passed() -> None:
     for number in (1, 2, 3):
-        judge(f"99.1-{number}", title=f"Task {number}", hints=("a", "b"))(lambda answer, budget: Verdict("holds", "x"))
+        judge(f"99.1-{number}", title=f"Task {number}", hints=("a", "b"))(
+            lambda answer, budget: Verdict("holds", "x")
+        )
     mine = {id: found for id, found in judges().items() if found.lesson == "99.1"}
     state = Progress({"99.1-1": Entry(True, 2), "99.1-2": Entry(False, 1)})
     text = map_of([Lesson("99.1", "99.1 Locks: one holder", 60)], mine, state)
-    assert text.splitlines()[0].split() == ["99.1", "Locks:", "one", "holder", "60", "min", "1", "of", "3"]
+    assert text.splitlines()[0].split() == [
+        "99.1",
+        "Locks:",
+        "one",
+        "holder",
+        "60",
+        "min",
+        "1",
+        "of",
+        "3",
+    ]
     assert text.splitlines()[1:] == [
         "      [x] 99.1-1  Task 1",
         "      [~] 99.1-2  Task 2",
@@ -112,7 +137,9 @@ def test_the_command_alone_prints_its_help(capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.usefixtures("registry")
-def test_the_command_prints_the_map_and_what_is_wrong_with_the_file(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_the_map_and_what_is_wrong_with_the_file(
+    kept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     kept.parent.mkdir()
     kept.write_text("nonsense")
     assert command_line.main(["progress"]) == 0
@@ -121,7 +148,12 @@ def test_the_command_prints_the_map_and_what_is_wrong_with_the_file(kept: Path, 
 
 
 def test_it_runs_as_a_module() -> None:
-    ran = subprocess.run([sys.executable, "-m", "labkit.course"], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    ran = subprocess.run(
+        [sys.executable, "-m", "labkit.course"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
     assert ran.returncode == 0
     assert ran.stdout.startswith("usage: python -m labkit.course")
     assert ran.stderr == ""

@@ -24,7 +24,9 @@ async def two_sales(world: World) -> str:
     return "done"
 
 
-def test_it_prints_the_verdict_and_marks_the_step_that_broke_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_prints_the_verdict_and_marks_the_step_that_broke_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     made = retell(two_sales, AT_MOST_ONE, faults=[Pause("a", at=0.5, for_=1.0)], seed=3)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "BROKEN: one sale"
@@ -46,7 +48,9 @@ def test_a_claim_that_holds_is_one_line(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out == "HOLDS: it ends\n"
 
 
-def test_a_claim_about_the_result_shows_the_end_and_blames_no_step(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_claim_about_the_result_shows_the_end_and_blames_no_step(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     retell(two_sales, Invariant("it fails", lambda made: made.result != "done"), last=1)
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "The last events:"
@@ -87,7 +91,10 @@ def test_in_half_a_history_an_operation_that_returns_later_has_no_answer_yet() -
         Operation("r", "read", None, 2, called=4, returned=6),
     ]
     part = prefix(story.history, 3)
-    assert [(op.process, op.result, op.outcome) for op in part.operations] == [("p", 1, "ok"), ("q", None, "unknown")]
+    assert [(op.process, op.result, op.outcome) for op in part.operations] == [
+        ("p", 1, "ok"),
+        ("q", None, "unknown"),
+    ]
     assert len(part.events) == 3
 
 

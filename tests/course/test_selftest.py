@@ -16,9 +16,17 @@ def quiz() -> SelfTest:
             "When may a lease be taken by another?",
             ["when its holder says so", "when its time is over", "never"],
             answer="b",
-            reasons={"a": "a dead holder says nothing.", "c": "then a crash would lock it for ever."},
+            reasons={
+                "a": "a dead holder says nothing.",
+                "c": "then a crash would lock it for ever.",
+            },
         ),
-        Question("Does a fencing token grow?", ["yes", "no"], answer="a", reasons={"b": "it must.", "a": "Always."}),
+        Question(
+            "Does a fencing token grow?",
+            ["yes", "no"],
+            answer="a",
+            reasons={"b": "it must.", "a": "Always."},
+        ),
     )
 
 
@@ -51,7 +59,9 @@ def test_a_choice_is_told_whether_it_is_right(quiz: SelfTest) -> None:
     assert sum("crash" in line for line in wrong) == 1
 
 
-@pytest.mark.parametrize(("number", "choice", "says"), [(0, None, "1 to 2"), (3, None, "1 to 2"), (1, "d", "a, b, c")])
+@pytest.mark.parametrize(
+    ("number", "choice", "says"), [(0, None, "1 to 2"), (3, None, "1 to 2"), (1, "d", "a, b, c")]
+)
 def test_a_question_or_choice_that_does_not_exist_is_refused(
     quiz: SelfTest, number: int, choice: str | None, says: str
 ) -> None:
@@ -71,7 +81,15 @@ def test_a_question_or_choice_that_does_not_exist_is_refused(
 )
 def test_a_question_without_its_reasons_is_refused(facts: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        Question(**{"text": "t?", "options": ["yes", "no"], "answer": "a", "reasons": {"b": "x"}, **facts})
+        Question(
+            **{
+                "text": "t?",
+                "options": ["yes", "no"],
+                "answer": "a",
+                "reasons": {"b": "x"},
+                **facts,
+            }
+        )
 
 
 def test_an_empty_self_test_is_refused() -> None:

@@ -42,7 +42,9 @@ def test_a_method_is_shown_from_the_left_edge() -> None:
 
 def test_a_notebook_colours_it_as_markdown() -> None:
     data, _ = DisplayFormatter().format(source(without_addresses))
-    assert data["text/markdown"].startswith("```python\n# labkit.course.shown.without_addresses\ndef ")
+    assert data["text/markdown"].startswith(
+        "```python\n# labkit.course.shown.without_addresses\ndef "
+    )
 
 
 def test_code_that_holds_a_fence_is_fenced_by_a_longer_one() -> None:

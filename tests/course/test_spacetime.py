@@ -1,4 +1,6 @@
-"""The space-time diagram: what it chooses to show, where it puts it, and that it says what it left out."""
+"""The space-time diagram: what it chooses to show, where it puts it, and that it says what it left
+out.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ steady = settings(deadline=None, derandomize=True, database=None)
 
 
 def seen(history: History, **choice: object) -> View:
-    return view(history, **{"kinds": None, "nodes": None, "hide": (), "start": None, "end": None, **choice})  # type: ignore[arg-type]
+    return view(
+        history, **{"kinds": None, "nodes": None, "hide": (), "start": None, "end": None, **choice}
+    )  # type: ignore[arg-type]
 
 
 def drawn(history: History) -> str:
@@ -43,9 +47,13 @@ def test_a_server_that_everyone_talks_to_is_put_between_its_clients() -> None:
     assert seen(story.history).lanes == ("a", "redis", "b")
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from("abcde")), min_size=1, max_size=12))
+@given(
+    st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from("abcde")), min_size=1, max_size=12)
+)
 @steady
-def test_no_other_order_of_lanes_makes_messages_cross_fewer_lanes(pairs: list[tuple[str, str]]) -> None:
+def test_no_other_order_of_lanes_makes_messages_cross_fewer_lanes(
+    pairs: list[tuple[str, str]],
+) -> None:
     story = Story()
     for i, (src, dst) in enumerate(pairs):
         story.message(i / 10, src, dst)
@@ -149,7 +157,9 @@ def test_messages_can_be_hidden_by_their_first_word_with_their_answers_and_it_is
     assert [message.label for message in shown.messages] == ["GETSET x"]
     assert shown.left_out == ("messages GET",)
     assert shown.start == 0.0
-    assert "left out: messages GET" in str(spacetime(story.history, title="t", alt="a", hide=["GET"]))
+    assert "left out: messages GET" in str(
+        spacetime(story.history, title="t", alt="a", hide=["GET"])
+    )
 
 
 def test_what_cannot_be_drawn_is_refused_with_a_reason() -> None:
@@ -203,7 +213,10 @@ def test_time_always_runs_to_the_right_and_stays_on_the_axis(times: list[float])
 def test_ticks_are_as_far_apart_as_asked(times: list[float], room: float) -> None:
     scale = TimeScale(times, 50, 800)
     ticks = scale.ticks(room)
-    assert all(scale.x(after) - scale.x(before) >= room - 1e-6 for (before, _), (after, _) in pairwise(ticks))
+    assert all(
+        scale.x(after) - scale.x(before) >= room - 1e-6
+        for (before, _), (after, _) in pairwise(ticks)
+    )
 
 
 def test_a_millisecond_and_a_long_pause_can_both_be_read() -> None:
@@ -227,13 +240,18 @@ def test_durations_are_said_in_the_unit_one_would_say_them_in() -> None:
 
 
 places = st.lists(
-    st.tuples(st.sampled_from(["sold", "acquired token=1", "x"]), st.floats(0, 300), st.floats(0, 100)), max_size=30
+    st.tuples(
+        st.sampled_from(["sold", "acquired token=1", "x"]), st.floats(0, 300), st.floats(0, 100)
+    ),
+    max_size=30,
 )
 
 
 @given(places)
 @steady
-def test_labels_never_touch_and_never_leave_the_card(wanted: list[tuple[str, float, float]]) -> None:
+def test_labels_never_touch_and_never_leave_the_card(
+    wanted: list[tuple[str, float, float]],
+) -> None:
     board = Places(Box(0, 0, 300, 100))
     for text, x, y in wanted:
         board.put(text, 8.6, [(x, y, "left"), (x, y, "center"), (x, y + 14, "right")])

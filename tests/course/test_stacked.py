@@ -1,4 +1,6 @@
-"""Stacked areas: the heights add up as drawn, the table has them, and the strips stand where they belong."""
+"""Stacked areas: the heights add up as drawn, the table has them, and the strips stand where they
+belong.
+"""
 
 from __future__ import annotations
 
@@ -55,9 +57,16 @@ def test_a_strip_is_drawn_above_the_stack_over_its_own_stretch() -> None:
     axes = figure.sheet.axes[0]
     bars = axes.collections[len(PARTS) :]
     boxes = [bar.get_paths()[0].get_extents() for bar in bars]
-    assert [edge for box in boxes for edge in (box.x0, box.x1)] == pytest.approx([0.2, 0.3, 0.8, 1.0, 0.0, 0.5])
-    assert all(box.y0 > 1.0 for box in boxes) and boxes[2].y1 < boxes[0].y0, "the first on top, both over the axes"
-    assert str(figure.table()).splitlines()[-2:] == ["a is down: 2 to 3, 8 to 99", "b is down: 0 to 5"]
+    assert [edge for box in boxes for edge in (box.x0, box.x1)] == pytest.approx(
+        [0.2, 0.3, 0.8, 1.0, 0.0, 0.5]
+    )
+    assert all(box.y0 > 1.0 for box in boxes) and boxes[2].y1 < boxes[0].y0, (
+        "the first on top, both over the axes"
+    )
+    assert str(figure.table()).splitlines()[-2:] == [
+        "a is down: 2 to 3, 8 to 99",
+        "b is down: 0 to 5",
+    ]
 
 
 def test_a_long_history_is_a_table_of_some_of_its_instants_the_first_and_last_among_them() -> None:
@@ -69,7 +78,11 @@ def test_a_long_history_is_a_table_of_some_of_its_instants_the_first_and_last_am
 
 def test_every_part_and_every_strip_is_named_in_the_picture() -> None:
     figure = drawn(spans={"a is down": [(2, 3)]})
-    texts = {element.text for element in ElementTree.fromstring(figure.svg).iter() if element.tag.endswith("text")}
+    texts = {
+        element.text
+        for element in ElementTree.fromstring(figure.svg).iter()
+        if element.tag.endswith("text")
+    }
     assert {"sold", "held", "free", "a is down", "minutes", "stoves", WORDS["title"]} <= texts
 
 
@@ -88,12 +101,19 @@ def test_the_label_of_a_part_that_has_run_out_does_not_lie_on_its_neighbours() -
         ([0.0, 1.0], {"a": [1, -1]}, {}, "series 'a' must have 2 values of at least 0"),
         ([0.0, 1.0], {"a": [1, float("inf")]}, {}, "finite"),
         ([0.0, 1.0], {}, {}, "1 to 6 entries"),
-        ([0.0, 1.0], {"a": [1, 1]}, {"spans": {"down": [(1.0, 0.5)]}}, "span 'down' must be one or more"),
+        (
+            [0.0, 1.0],
+            {"a": [1, 1]},
+            {"spans": {"down": [(1.0, 0.5)]}},
+            "span 'down' must be one or more",
+        ),
         ([0.0, 1.0], {"a": [1, 1]}, {"spans": {"down": []}}, "span 'down' must be one or more"),
         ([0.0, 1.0], {"a": [1, 1]}, {"ylabel": " "}, "ylabel must be a sentence"),
     ],
 )
-def test_what_cannot_be_stacked_is_refused(x: list[float], series: Any, more: dict[str, Any], says: str) -> None:
+def test_what_cannot_be_stacked_is_refused(
+    x: list[float], series: Any, more: dict[str, Any], says: str
+) -> None:
     with pytest.raises(FigureError, match=re.escape(says)):
         stacked(x, series, **{**WORDS, **more})
 
@@ -106,5 +126,7 @@ def test_another_process_with_another_hash_seed_draws_the_same_bytes() -> None:
     root = Path(__file__).parents[2]
     program = "from tests.course.test_stacked import digest; print(digest())"
     environ = {**os.environ, "PYTHONHASHSEED": "7"}
-    ran = subprocess.run([sys.executable, "-c", program], cwd=root, env=environ, capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, env=environ, capture_output=True, text=True
+    )
     assert ran.stdout.strip() == digest(), ran.stderr

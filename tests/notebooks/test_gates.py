@@ -27,7 +27,9 @@ def cell(notebook: NotebookNode, name: str) -> NotebookNode:
 
 
 def prints(text: str, stream: str = "stdout") -> Change:
-    return lambda notebook: cell(notebook, "printed").outputs.append(nbformat.v4.new_output("stream", name=stream, text=text))
+    return lambda notebook: cell(notebook, "printed").outputs.append(
+        nbformat.v4.new_output("stream", name=stream, text=text)
+    )
 
 
 def source(name: str, text: str) -> Change:
@@ -37,7 +39,9 @@ def source(name: str, text: str) -> Change:
 def shows(**data: str) -> Change:
     kinds = {"svg": "image/svg+xml", "png": "image/png", "plain": "text/plain", "html": "text/html"}
     bundle = {kinds[key]: value for key, value in data.items()}
-    return lambda notebook: cell(notebook, "value").outputs.append(nbformat.v4.new_output("display_data", data=bundle))
+    return lambda notebook: cell(notebook, "value").outputs.append(
+        nbformat.v4.new_output("display_data", data=bundle)
+    )
 
 
 def stripped(notebook: NotebookNode) -> None:
@@ -55,7 +59,10 @@ def test_the_sample_passes(sample: NotebookNode) -> None:
     ("change", "fault"),
     [
         (stripped, "execution count None"),
-        (lambda notebook: cell(notebook, "value").update(execution_count=7), "execution count 7, not 2"),
+        (
+            lambda notebook: cell(notebook, "value").update(execution_count=7),
+            "execution count 7, not 2",
+        ),
         (lambda notebook: notebook.cells.reverse(), "execution count 3, not 1"),
         (source("value", "  \n"), "empty code cell"),
         (prints("DeprecationWarning: soon", "stderr"), "writes to stderr: DeprecationWarning"),
@@ -68,8 +75,14 @@ def test_the_sample_passes(sample: NotebookNode) -> None:
         (source("value", "sum(range(5));"), "semicolon"),
         (shows(svg="<svg><desc>words</desc></svg>"), "SVG without a <title>"),
         (shows(svg="<svg><title>words</title></svg>"), "SVG without a <desc>"),
-        (shows(svg="<svg><title>t</title><desc>d</desc><dc:date>2026</dc:date></svg>"), "the date in a figure"),
-        (shows(png="iVBORw0=", plain="<Figure size 640x480 with 1 Axes>"), "a picture whose text is '<Figure"),
+        (
+            shows(svg="<svg><title>t</title><desc>d</desc><dc:date>2026</dc:date></svg>"),
+            "the date in a figure",
+        ),
+        (
+            shows(png="iVBORw0=", plain="<Figure size 640x480 with 1 Axes>"),
+            "a picture whose text is '<Figure",
+        ),
         (shows(png="iVBORw0="), "a picture whose text is ''"),
         (shows(html='<img src="a.png">'), "picture without alt text"),
         (source("title", "![](a.png)"), "picture without alt text"),
@@ -97,20 +110,26 @@ def test_what_repeats_everywhere_is_let_pass(sample: NotebookNode, change: Chang
 
 
 @pytest.mark.parametrize("mark", sorted(gates.LOOSENING))
-def test_a_mark_that_loosens_the_comparison_is_counted_as_tag_and_as_comment(sample: NotebookNode, mark: str) -> None:
+def test_a_mark_that_loosens_the_comparison_is_counted_as_tag_and_as_comment(
+    sample: NotebookNode, mark: str
+) -> None:
     cell(sample, "value").metadata["tags"] = [mark]
     assert gates.loosened(sample) == {mark: 1}
     cell(sample, "printed").source = f"# {mark.upper().replace('-', '_')}\nprint('one')"
     assert gates.loosened(sample) == {mark: 2}
 
 
-def test_normal_form_keeps_ids_and_tags_and_drops_what_changes_from_run_to_run(sample: NotebookNode) -> None:
+def test_normal_form_keeps_ids_and_tags_and_drops_what_changes_from_run_to_run(
+    sample: NotebookNode,
+) -> None:
     untouched = normalised(sample)
     printed, value = cell(sample, "printed"), cell(sample, "value")
     printed.metadata.update(execution={"iopub.status.busy": "2026-11-24"}, tags=["hide-input"])
     printed.outputs = [nbformat.v4.new_output("stream", text=text) for text in ("one\n", "two\n")]
     value.outputs[0].data["application/vnd.jupyter.widget-view+json"] = {"model_id": "4b1d"}
-    for each, count in zip((cell for cell in sample.cells if cell.cell_type == "code"), (3, 8, 9), strict=True):
+    for each, count in zip(
+        (cell for cell in sample.cells if cell.cell_type == "code"), (3, 8, 9), strict=True
+    ):
         each.execution_count = count
     sample.metadata["widgets"] = {}
     assert "hide-input" in normalised(sample)
@@ -119,4 +138,8 @@ def test_normal_form_keeps_ids_and_tags_and_drops_what_changes_from_run_to_run(s
 
 
 def test_the_normal_form_of_a_normal_form_is_itself(sample: NotebookNode) -> None:
-    assert SAMPLE.read_bytes().decode() == normalised(sample) == normalised(nbformat.reads(normalised(sample), as_version=4))
+    assert (
+        SAMPLE.read_bytes().decode()
+        == normalised(sample)
+        == normalised(nbformat.reads(normalised(sample), as_version=4))
+    )

@@ -1,4 +1,6 @@
-"""The comparison itself is proved able to fail: one stored output changed in a copy, and nbval goes red."""
+"""The comparison itself is proved able to fail: one stored output changed in a copy, and nbval goes
+red.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,13 @@ def untouched(notebook: NotebookNode) -> None:
     pass
 
 
-CHANGES: list[Callable[[NotebookNode], None]] = [untouched, changed_print, changed_value, changed_figure, stripped]
+CHANGES: list[Callable[[NotebookNode], None]] = [
+    untouched,
+    changed_print,
+    changed_value,
+    changed_figure,
+    stripped,
+]
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +63,26 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     (folder / "requirements.txt").write_bytes((ROOT / "requirements.txt").read_bytes())
     nbval = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=60"]
     quiet = ["-rA", "-p", "no:cacheprovider", "--color=no"]
-    command = [sys.executable, "-m", "pytest", *nbval, *quiet, "--rootdir", str(folder), str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        *nbval,
+        *quiet,
+        "--rootdir",
+        str(folder),
+        str(folder),
+    ]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
 
 
 def failed(report: str, name: str) -> list[str]:
     """The cells of one copy that nbval calls red."""
-    ends = [line.split("::")[-1].split(" - ")[0] for line in report.splitlines() if line.startswith(f"FAILED {name}.ipynb::")]
+    ends = [
+        line.split("::")[-1].split(" - ")[0]
+        for line in report.splitlines()
+        if line.startswith(f"FAILED {name}.ipynb::")
+    ]
     assert f"PASSED {name}.ipynb::Cell" in report, report
     return ends
 
@@ -79,20 +100,35 @@ def test_a_changed_value_is_red(report: str) -> None:
 
 
 def root_conftest() -> ModuleType:
-    return import_path(ROOT / "conftest.py", mode=ImportMode.importlib, root=ROOT, consider_namespace_packages=False)
+    return import_path(
+        ROOT / "conftest.py",
+        mode=ImportMode.importlib,
+        root=ROOT,
+        consider_namespace_packages=False,
+    )
 
 
 def test_a_changed_figure_is_red_where_figures_are_pinned(report: str) -> None:
     conftest = root_conftest()
-    pinned = conftest.figures_are_pinned(sys.platform, conftest.platform.machine(), conftest.version("matplotlib"))
+    pinned = conftest.figures_are_pinned(
+        sys.platform, conftest.platform.machine(), conftest.version("matplotlib")
+    )
     assert failed(report, "changed_figure") == (["Cell 2"] if pinned else [])
 
 
 def test_figures_are_pinned_on_one_system_one_processor_and_one_version() -> None:
     conftest = root_conftest()
-    locked = next(line.split("==")[1].split()[0] for line in conftest.LOCK.splitlines() if line.startswith("matplotlib=="))
+    locked = next(
+        line.split("==")[1].split()[0]
+        for line in conftest.LOCK.splitlines()
+        if line.startswith("matplotlib==")
+    )
     assert conftest.figures_are_pinned("linux", "x86_64", locked)
-    for elsewhere in [("darwin", "x86_64", locked), ("linux", "aarch64", locked), ("linux", "x86_64", "0.1")]:
+    for elsewhere in [
+        ("darwin", "x86_64", locked),
+        ("linux", "aarch64", locked),
+        ("linux", "x86_64", "0.1"),
+    ]:
         assert not conftest.figures_are_pinned(*elsewhere)
 
 

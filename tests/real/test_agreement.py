@@ -1,4 +1,6 @@
-"""The same scenario on the simulated world and on real servers: what must hold on one holds on the other."""
+"""The same scenario on the simulated world and on real servers: what must hold on one holds on the
+other.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ WORLDS = pytest.mark.parametrize("run", [sim.run, real.run], ids=["simulated", "
 
 
 async def lease(world: World, seconds: float) -> int:
-    """Two nodes want one lock. The greatest number of nodes that believed at once that they held it."""
+    """Two nodes want one lock. The greatest number of nodes that believed at once that they held
+    it.
+    """
     client = world.redis(timeout=30.0)
     holders: set[str] = set()
     most = 0
@@ -73,9 +77,13 @@ async def order(world: World) -> list[Any]:
 
 @WORLDS
 def test_a_lease_that_ends_in_its_holders_pause_has_two_holders(run: Callable[..., Run]) -> None:
-    held = run(lease, args={"seconds": 0.1}, faults=[Pause(node="a", after="acquired", for_=3600.0)])
+    held = run(
+        lease, args={"seconds": 0.1}, faults=[Pause(node="a", after="acquired", for_=3600.0)]
+    )
     assert held.result == 2
-    of_a, of_b = sorted((span for span in held.history.spans if span.kind == "hold"), key=lambda span: span.node)
+    of_a, of_b = sorted(
+        (span for span in held.history.spans if span.kind == "hold"), key=lambda span: span.node
+    )
     assert of_b.end is not None and of_b.start > of_a.start
     assert of_a.end is None or of_a.end > of_b.end
 

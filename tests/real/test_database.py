@@ -1,4 +1,6 @@
-"""A real PostgreSQL under the same scenarios: row locks, crashes of clients and of the server, time-outs."""
+"""A real PostgreSQL under the same scenarios: row locks, crashes of clients and of the server,
+time-outs.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ async def somebody_waits_for_a_lock(engine: AsyncEngine) -> None:
 
 async def take_one(world: World, engine: AsyncEngine, may_go_on: asyncio.Event) -> None:
     async with engine.begin() as connection:
-        found = (await connection.execute(text("SELECT n FROM stock WHERE id = 1 FOR UPDATE"))).scalar_one()
+        found = (
+            await connection.execute(text("SELECT n FROM stock WHERE id = 1 FOR UPDATE"))
+        ).scalar_one()
         world.record("locked", n=found)
         await may_go_on.wait()
         await connection.execute(text("UPDATE stock SET n = :n WHERE id = 1"), {"n": found - 1})
@@ -60,8 +64,14 @@ async def two_takers(world: World) -> list[Any]:
 def test_select_for_update_really_waits() -> None:
     run = real.run(two_takers)
     assert run.result == [None, None, 8]
-    order = [(event.node, event.kind, event.data.get("n")) for event in run.history.of("locked", "committed")]
-    assert [entry for entry in order if entry[1] == "locked"] == [("a", "locked", 10), ("b", "locked", 9)]
+    order = [
+        (event.node, event.kind, event.data.get("n"))
+        for event in run.history.of("locked", "committed")
+    ]
+    assert [entry for entry in order if entry[1] == "locked"] == [
+        ("a", "locked", 10),
+        ("b", "locked", 9),
+    ]
 
 
 def test_a_dead_clients_transaction_is_rolled_back_and_its_lock_freed() -> None:
@@ -85,7 +95,9 @@ def test_a_commit_that_a_node_was_about_to_send_when_it_stopped_is_not_sent(faul
         return [await stock(engine) for _ in range(20)]
 
     length = {"for_": 3600.0} if fault is Pause else {}
-    assert set(real.run(scenario, faults=[fault(node="a", after="about to commit", **length)]).result) == {10}
+    assert set(
+        real.run(scenario, faults=[fault(node="a", after="about to commit", **length)]).result
+    ) == {10}
 
 
 def test_a_pause_stops_every_process_of_the_server() -> None:

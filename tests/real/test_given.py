@@ -25,7 +25,10 @@ async def write_row(world: World) -> list[str]:
     async with world.database().begin() as connection:
         await connection.execute(text("CREATE TABLE orders (n int)"))
         return [
-            str(row.schemaname) for row in await connection.execute(text("SELECT * FROM pg_tables WHERE tablename = 'orders'"))
+            str(row.schemaname)
+            for row in await connection.execute(
+                text("SELECT * FROM pg_tables WHERE tablename = 'orders'")
+            )
         ]
 
 
@@ -43,7 +46,9 @@ def tables(url: str) -> list[tuple[str, str]]:
     return asyncio.run(ask())
 
 
-def test_a_run_uses_the_redis_named_by_url_and_empties_its_database_number_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_uses_the_redis_named_by_url_and_empties_its_database_number_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with real.valkey() as url:
         monkeypatch.setenv("REDIS_URL", f"{url}?db=9")
         others = redis.Redis.from_url(url)
@@ -53,7 +58,9 @@ def test_a_run_uses_the_redis_named_by_url_and_empties_its_database_number_only(
         others.close()
 
 
-def test_a_redis_database_that_holds_something_is_refused_and_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redis_database_that_holds_something_is_refused_and_not_touched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with real.valkey() as url:
         monkeypatch.setenv("REDIS_URL", url)
         client = redis.Redis.from_url(url)
@@ -91,8 +98,12 @@ async def _make_table(url: str) -> None:
     await connection.close()
 
 
-@pytest.mark.parametrize("fault", [Pause(node="redis", at=0.0, for_=1.0), Crash(node="redis", after="never")])
-def test_a_server_of_the_readers_own_is_not_paused_or_killed(monkeypatch: pytest.MonkeyPatch, fault: Any) -> None:
+@pytest.mark.parametrize(
+    "fault", [Pause(node="redis", at=0.0, for_=1.0), Crash(node="redis", after="never")]
+)
+def test_a_server_of_the_readers_own_is_not_paused_or_killed(
+    monkeypatch: pytest.MonkeyPatch, fault: Any
+) -> None:
     with real.valkey() as url:
         monkeypatch.setenv("REDIS_URL", url)
         with pytest.raises(FaultError, match="REDIS_URL names a server of your own"):
@@ -103,14 +114,24 @@ def test_a_server_of_the_readers_own_is_not_paused_or_killed(monkeypatch: pytest
 @pytest.mark.parametrize(
     ("variable", "url", "scenario", "says"),
     [
-        ("REDIS_URL", "redis://user:secret@127.0.0.1:1/0", write_key, "REDIS_URL: no use of the server at 127.0.0.1"),
+        (
+            "REDIS_URL",
+            "redis://user:secret@127.0.0.1:1/0",
+            write_key,
+            "REDIS_URL: no use of the server at 127.0.0.1",
+        ),
         (
             "DATABASE_URL",
             "postgresql://user:secret@127.0.0.1:1/x",
             write_row,
             "DATABASE_URL: no use of the server at 127.0.0.1",
         ),
-        ("DATABASE_URL", "mysql://user:secret@127.0.0.1/x", write_row, "must begin with postgresql://, not with mysql://"),
+        (
+            "DATABASE_URL",
+            "mysql://user:secret@127.0.0.1/x",
+            write_row,
+            "must begin with postgresql://, not with mysql://",
+        ),
         ("DATABASE_URL", "secret", write_row, "must be like postgresql://"),
     ],
 )

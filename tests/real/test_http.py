@@ -1,4 +1,6 @@
-"""Services on nodes: nothing but headers crosses a hop, and what the caller is told about a callee that pauses or dies."""
+"""Services on nodes: nothing but headers crosses a hop, and what the caller is told about a callee
+that pauses or dies.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,12 @@ def orders(world: World) -> FastAPI:
         world.record("serving", number=number)
         await asyncio.sleep(0.01)
         world.record("served", number=number)
-        return {"number": number, "node": world.here(), "trace": TRACE.get(), "header": request.headers.get("x-trace")}
+        return {
+            "number": number,
+            "node": world.here(),
+            "trace": TRACE.get(),
+            "header": request.headers.get("x-trace"),
+        }
 
     @app.get("/fails")
     async def fails() -> None:
@@ -46,7 +53,9 @@ async def calls(world: World, paths: list[str], patience: float) -> list[Any]:
     async with world.http(timeout=patience) as client:
         answers = []
         for path in paths:
-            (answer,) = await world.join(world.node("web").start(ask, world, client, path), return_exceptions=True)
+            (answer,) = await world.join(
+                world.node("web").start(ask, world, client, path), return_exceptions=True
+            )
             answers.append(answer)
             await asyncio.sleep(0.1)
         return answers
@@ -59,7 +68,9 @@ def test_a_call_is_served_on_the_callees_node_and_brings_only_its_headers() -> N
 
 
 def test_an_error_of_the_service_is_a_500() -> None:
-    assert real.run(calls, args={"paths": ["/fails"], "patience": 60.0}).result == [[500, "Internal Server Error"]]
+    assert real.run(calls, args={"paths": ["/fails"], "patience": 60.0}).result == [
+        [500, "Internal Server Error"]
+    ]
 
 
 def test_a_callee_that_pauses_may_still_do_it_after_its_caller_gave_up() -> None:
@@ -74,7 +85,9 @@ def test_a_callee_that_pauses_may_still_do_it_after_its_caller_gave_up() -> None
     assert [operation.outcome for operation in run.history.operations] == ["unknown"]
 
 
-def test_a_callee_that_dies_breaks_the_call_refuses_the_next_and_serves_again_when_it_is_back() -> None:
+def test_a_callee_that_dies_breaks_the_call_refuses_the_next_and_serves_again_when_it_is_back() -> (
+    None
+):
     async def scenario(world: World) -> list[Any]:
         answers = await calls(world, ["/orders/1", "/orders/2"], 60.0)
         while True:

@@ -34,7 +34,9 @@ def test_nothing_happens_on_a_paused_node_and_nothing_is_lost() -> None:
     run = real.run(scenario, faults=[Pause(node="a", after="tick", nth=20, for_=0.3)])
     pause = only_span(run, "pause")
     assert pause.node == "a" and pause.end is not None and pause.end - pause.start >= 0.3
-    ticks = {name: [event.at for event in run.history.of("tick") if event.node == name] for name in "ab"}
+    ticks = {
+        name: [event.at for event in run.history.of("tick") if event.node == name] for name in "ab"
+    }
     assert [len(ticks[name]) for name in "ab"] == [60, 60]
     assert not [at for at in ticks["a"] if pause.start < at < pause.end]
     assert [at for at in ticks["b"] if pause.start < at < pause.end]
@@ -78,7 +80,11 @@ def test_pauses_that_overlap_end_with_the_last_one() -> None:
         await world.join(world.node("a").start(ticking, world))
 
     run = real.run(
-        scenario, faults=[Pause(node="a", after="tick", nth=5, for_=0.1), Pause(node="a", after="tick", nth=5, for_=0.3)]
+        scenario,
+        faults=[
+            Pause(node="a", after="tick", nth=5, for_=0.1),
+            Pause(node="a", after="tick", nth=5, for_=0.3),
+        ],
     )
     pause = only_span(run, "pause")
     assert pause.end is not None and pause.end - pause.start >= 0.3
@@ -88,7 +94,9 @@ def test_pauses_that_overlap_end_with_the_last_one() -> None:
 def test_what_a_task_returns_raises_and_is_thrown_passes_through_unchanged() -> None:
     async def scenario(world: World) -> list[Any]:
         async def program() -> list[Any]:
-            seen: list[Any] = [await asyncio.gather(*(asyncio.sleep(0.001 * n, n) for n in range(3)))]
+            seen: list[Any] = [
+                await asyncio.gather(*(asyncio.sleep(0.001 * n, n) for n in range(3)))
+            ]
             try:
                 async with asyncio.timeout(0.01):
                     await asyncio.sleep(10)
@@ -213,10 +221,14 @@ def test_a_skewed_node_has_a_wall_clock_of_its_own() -> None:
             world.record("reading")
             return world.clock()
 
-        slow, fast = await world.join(world.node("slow").start(read), world.node("fast").start(read))
+        slow, fast = await world.join(
+            world.node("slow").start(read), world.node("fast").start(read)
+        )
         return slow - time.time(), fast - time.time(), world.clock() - time.time()
 
-    slow, fast, lab = real.run(scenario, faults=[Skew(node="fast", after="reading", by=3600.0)]).result
+    slow, fast, lab = real.run(
+        scenario, faults=[Skew(node="fast", after="reading", by=3600.0)]
+    ).result
     assert fast - slow > 3000 and abs(lab) < 300 and abs(slow) < 300
 
 

@@ -80,7 +80,10 @@ def test_a_killed_server_refuses_and_comes_back_empty() -> None:
                 await client.get("n")
 
         (error,) = await world.join(world.node("a").start(use), return_exceptions=True)
-        return [isinstance(error, redis.exceptions.ConnectionError), await answer_of(lambda: client.exists("n"))]
+        return [
+            isinstance(error, redis.exceptions.ConnectionError),
+            await answer_of(lambda: client.exists("n")),
+        ]
 
     run = real.run(scenario, faults=[Crash(node="redis", after="served", restart_after=0.2)])
     assert run.result == [True, 0]
@@ -118,7 +121,9 @@ def test_what_a_node_was_about_to_send_when_it_died_is_never_sent() -> None:
 
 
 def test_a_dead_nodes_blocked_call_takes_nothing() -> None:
-    """Its connection is closed, so the server does not give the next item to somebody who is no more."""
+    """Its connection is closed, so the server does not give the next item to somebody who is no
+    more.
+    """
 
     async def scenario(world: World) -> list[Any]:
         client, inspector = world.redis(timeout=30.0), world.redis(timeout=30.0)

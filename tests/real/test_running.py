@@ -146,7 +146,8 @@ def test_a_scenario_that_does_not_end_is_stopped_and_told_who_waits() -> None:
         await world.join(world.node("a").start(forever, name="worker"))
 
     with pytest.raises(
-        ScenarioTimeout, match=r"not over after 0.1 s. Waiting: the scenario .*; worker \(line \d+ of forever\)"
+        ScenarioTimeout,
+        match=r"not over after 0.1 s. Waiting: the scenario .*; worker \(line \d+ of forever\)",
     ):
         real.run(scenario, timeout=0.1)
 
@@ -190,7 +191,9 @@ sys.stdin.read()
 
 
 @pytest.mark.parametrize(
-    "call", ["asyncio.new_event_loop().run_until_complete(cell())", "cell().send"], ids=["in a cell", "in a script"]
+    "call",
+    ["asyncio.new_event_loop().run_until_complete(cell())", "cell().send"],
+    ids=["in a cell", "in a script"],
 )
 def test_the_stop_button_ends_a_run_its_server_and_its_thread(program: Program, call: str) -> None:
     if call == "cell().send":

@@ -1,4 +1,6 @@
-"""Servers start, answer, stop for sure, and leave nothing behind, whatever becomes of the process that started them."""
+"""Servers start, answer, stop for sure, and leave nothing behind, whatever becomes of the process
+that started them.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,10 @@ def test_valkey_listens_on_no_port_and_saves_nothing() -> None:
     with valkey() as url:
         client = redis.Redis.from_url(url)
         assert client.config_get("port")["port"] == "0"
-        assert (client.config_get("save")["save"], client.config_get("appendonly")["appendonly"]) == ("", "no")
+        assert (
+            client.config_get("save")["save"],
+            client.config_get("appendonly")["appendonly"],
+        ) == ("", "no")
         assert not psutil.Process(client.info("server")["process_id"]).net_connections(kind="inet")
         client.close()
 
@@ -75,7 +80,10 @@ def test_valkey_listens_on_no_port_and_saves_nothing() -> None:
 def test_postgresql_answers_inside_the_block_and_is_gone_after_it() -> None:
     with postgres() as url:
         assert str(query(url, "SHOW server_version")).startswith("18")
-        assert [query(url, f"SHOW {name}") for name in ("fsync", "synchronous_commit", "listen_addresses")] == ["on", "on", ""]
+        assert [
+            query(url, f"SHOW {name}")
+            for name in ("fsync", "synchronous_commit", "listen_addresses")
+        ] == ["on", "on", ""]
         pid = int(str(query(url, "SELECT pg_backend_pid()")))
     assert not runs(pid)
     assert not Path(url.split("host=")[1]).exists()
@@ -89,7 +97,10 @@ def test_a_block_that_raises_stops_its_server() -> None:
 
 def test_a_directory_of_a_server_is_closed_to_others() -> None:
     with valkey() as cache, postgres() as database:
-        for directory in (Path(cache.removeprefix("unix://")).parent, Path(database.split("host=")[1])):
+        for directory in (
+            Path(cache.removeprefix("unix://")).parent,
+            Path(database.split("host=")[1]),
+        ):
             assert directory.stat().st_mode & 0o077 == 0
 
 
@@ -158,7 +169,9 @@ def test_overlapping_pauses_end_with_the_last() -> None:
     ],
     ids=["SIGKILL", "SIGKILL in a pause", "SIGTERM", "SIGHUP", "exit"],
 )
-def test_nothing_is_left_when_the_process_that_started_them_ends(program: Program, end: str, servers: str, then: str) -> None:
+def test_nothing_is_left_when_the_process_that_started_them_ends(
+    program: Program, end: str, servers: str, then: str
+) -> None:
     before = shared_memory()
     finally_ = "sys.exit(3)" if end == "exit" else "sys.stdin.read()"
     process = program(START.format(servers=servers, then=then, finally_=finally_))
@@ -217,8 +230,12 @@ with valkey() as cache, postgres() as database:
     assert changed_user and answered and version.startswith("18")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="it is root's home directory that is closed to PostgreSQL's user")
-def test_root_starts_postgresql_from_a_directory_closed_to_others(program: Program, tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="it is root's home directory that is closed to PostgreSQL's user"
+)
+def test_root_starts_postgresql_from_a_directory_closed_to_others(
+    program: Program, tmp_path: Path
+) -> None:
     wheel = programs.find(programs.POSTGRES).parents[2]
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
@@ -241,7 +258,9 @@ server.stop()
     assert out.startswith(str(home))
 
 
-def test_a_missing_wheel_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_wheel_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(programs, "find_spec", lambda name: None)
 
     async def scenario(world: object) -> None:

@@ -1,9 +1,10 @@
-"""Any definition, any plan of failures: the saga ends as a few lines of arithmetic say, and with crashes in all or nothing.
+"""Any definition, any plan of failures: the saga ends as a few lines of arithmetic say, and with
+crashes in all or nothing.
 
-A plan says for each step how its calls end, one after the other (when it runs out: well): `ok`; `busy`, a definite "not now";
-`refuse`, a definite no; `lost request`, `lost reply` and `late request`, the same time-out: it never arrives, or the effect was
-there before it, or the request arrives when the saga is over.
-"""
+A plan says for each step how its calls end, one after the other (when it runs out: well): `ok`;
+`busy`, a definite "not now"; `refuse`, a definite no; `lost request`, `lost reply` and `late
+request`, the same time-out: it never arrives, or the effect was there before it, or the request
+arrives when the saga is over."""
 
 from __future__ import annotations
 
@@ -14,16 +15,22 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labkit.consistency.errors import Refused
+from labkit.base.errors import Refused
+from labkit.base.retry import Retry
 from labkit.sagas.definition import Context, SagaDefinition, Step
-from labkit.sagas.retry import Retry
 from labkit.sagas.store import create_sagas
-from tests.sagas.in_memory import Memory
+from tests.messaging.in_memory import Memory
 from tests.sagas.toys import Killed, Lab, create_notes, note, notes
 
 ATTEMPTS = 3
 CALLS = ("ok", "busy", "refuse", "lost request", "lost reply", "late request")
-THOROUGH = settings(max_examples=120, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+THOROUGH = settings(
+    max_examples=120,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,9 @@ class Plan:
 
 @dataclass
 class Party:
-    """Does what the plan says. It keeps an inbox, so what is done once stays done, and leaves tombstones."""
+    """Does what the plan says. It keeps an inbox, so what is done once stays done, and leaves
+    tombstones.
+    """
 
     plan: Plan
     called: int = 0
@@ -111,7 +120,17 @@ def define(parties: list[Party]) -> SagaDefinition:
         act, back = (party.do_here, party.undo_here) if plan.local else (party.do, party.undo)
         retry = Retry(attempts=ATTEMPTS, first=0.0, most=0.0)
         kind: Any = plan.kind
-        steps.append(Step(f"{number}", act, back if plan.undo else None, kind, retry=retry, group=plan.group, local=plan.local))
+        steps.append(
+            Step(
+                f"{number}",
+                act,
+                back if plan.undo else None,
+                kind,
+                retry=retry,
+                group=plan.group,
+                local=plan.local,
+            )
+        )
     return SagaDefinition("any", 1, tuple(steps))
 
 
@@ -125,7 +144,9 @@ def how_ends(plan: Plan, call: int) -> str:
 
 
 def after(plan: Plan, calls: int) -> tuple[int, str, bool, bool]:
-    """Calls made, of `calls` at most; how it then stands; whether the effect is there or may yet come; or is unknown."""
+    """Calls made, of `calls` at most; how it then stands; whether the effect is there or may yet
+    come; or is unknown.
+    """
     done = late = unsure = False
     for call in range(1, calls + 1):
         how = how_ends(plan, call)
@@ -133,7 +154,11 @@ def after(plan: Plan, calls: int) -> tuple[int, str, bool, bool]:
             return call, "done", True, unsure
         if how == "refuse":
             return call, "given up", late, unsure
-        unsure, late, done = unsure or how != "busy", late or how == "late request", how == "lost reply"
+        unsure, late, done = (
+            unsure or how != "busy",
+            late or how == "late request",
+            how == "lost reply",
+        )
     return calls, "given up", done or late, unsure
 
 
@@ -141,7 +166,11 @@ def expected(plans: list[Plan]) -> tuple[str, list[bool]]:
     """The status in which it rests, and of which steps the effect is there in the end."""
     there, due = [False] * len(plans), [False] * len(plans)
     for batch in batches(plans):
-        stops = [made for made, how, _, _ in (after(plans[number], ATTEMPTS) for number in batch) if how == "given up"]
+        stops = [
+            made
+            for made, how, _, _ in (after(plans[number], ATTEMPTS) for number in batch)
+            if how == "given up"
+        ]
         for number in batch:  # the first of a group to give up is the last to be called
             _, _, there[number], unsure = after(plans[number], min(stops, default=ATTEMPTS))
             due[number] = there[number] or unsure
@@ -152,8 +181,12 @@ def expected(plans: list[Plan]) -> tuple[str, list[bool]]:
     first = plans[batch[0]]
     if first.kind == "retriable" or (first.kind == "pivot" and due[batch[0]] and not first.undo):
         return "stuck", there
-    left = [number for number, plan in enumerate(plans) if due[number] and plan.busy_undos >= ATTEMPTS]
-    return "compensation_failed" if left else "compensated", [there[number] and number in left for number in range(len(plans))]
+    left = [
+        number for number, plan in enumerate(plans) if due[number] and plan.busy_undos >= ATTEMPTS
+    ]
+    return "compensation_failed" if left else "compensated", [
+        there[number] and number in left for number in range(len(plans))
+    ]
 
 
 def batches(plans: list[Plan]) -> list[list[int]]:
@@ -173,7 +206,11 @@ def batches(plans: list[Plan]) -> list[list[int]]:
 def sagas(draw: st.DrawFn) -> list[Plan]:
     before, pivot = draw(st.integers(0, 4)), draw(st.booleans())
     after_it = draw(st.integers(0, 2)) if pivot else 0
-    kinds = ["compensatable"] * max(before, 0 if pivot else 1) + ["pivot"] * pivot + ["retriable"] * after_it
+    kinds = (
+        ["compensatable"] * max(before, 0 if pivot else 1)
+        + ["pivot"] * pivot
+        + ["retriable"] * after_it
+    )
     plans: list[Plan] = []
     for kind in kinds:
         local = draw(st.booleans())
@@ -186,7 +223,9 @@ def sagas(draw: st.DrawFn) -> list[Plan]:
 
 
 async def end(plans: list[Plan], kills: list[int]) -> tuple[str, list[tuple[int, int]]]:
-    """Run the saga, killing each life but the last at its event; the status, and how often each step was done and undone."""
+    """Run the saga, killing each life but the last at its event; the status, and how often each
+    step was done and undone.
+    """
     memory, lab = Memory(), Lab()
     await create_sagas(memory.engine)
     await create_notes(memory.engine)
@@ -216,8 +255,13 @@ async def end(plans: list[Plan], kills: list[int]) -> tuple[str, list[tuple[int,
     written = await notes(memory.engine, "s")
     for number, party in enumerate(parties):
         if party.plan.local:
-            party.done, party.undone = written.count(f"{number}:do"), written.count(f"{number}:undo")
-    return (await orchestrator.status("s"))["status"], [(party.done, party.undone) for party in parties]
+            party.done, party.undone = (
+                written.count(f"{number}:do"),
+                written.count(f"{number}:undo"),
+            )
+    return (await orchestrator.status("s"))["status"], [
+        (party.done, party.undone) for party in parties
+    ]
 
 
 @given(sagas())
@@ -230,7 +274,9 @@ def test_without_crashes_it_ends_exactly_as_the_arithmetic_says(plans: list[Plan
 
 @given(sagas(), st.lists(st.integers(1, 25), min_size=1, max_size=3))
 @THOROUGH
-def test_with_crashes_it_rests_in_all_or_nothing_each_effect_at_most_once(plans: list[Plan], kills: list[int]) -> None:
+def test_with_crashes_it_rests_in_all_or_nothing_each_effect_at_most_once(
+    plans: list[Plan], kills: list[int]
+) -> None:
     status, counted = asyncio.run(end(plans, kills))
     assert all(done <= 1 and undone <= done for done, undone in counted)
     left = [number for number, (done, undone) in enumerate(counted) if done > undone]

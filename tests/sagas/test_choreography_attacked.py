@@ -1,4 +1,6 @@
-"""What an attack on the choreography's parts found: each of these once lost something, or ended what should have gone on."""
+"""What an attack on the choreography's parts found: each of these once lost something, or ended
+what should have gone on.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from labkit import sim
-from labkit.consistency.transactions import begin_immediate, use_write_ahead_log
-from labkit.sagas import (
+from labkit.base.transactions import begin_immediate, use_write_ahead_log
+from labkit.messaging import (
     BadMessage,
     Catalog,
     Deadlines,
@@ -32,15 +34,15 @@ from labkit.sagas import (
     outbox,
     relay,
 )
-from labkit.sagas.bus import Receive
-from labkit.sagas.inbox import create_inbox
-from labkit.sagas.relay import create_relay_claims
+from labkit.messaging.bus import Receive
+from labkit.messaging.inbox import create_inbox
+from labkit.messaging.relay import create_relay_claims
 from labkit.shop import order_copies, purchases
 from labkit.shop.choreography import open_choreography
 from labkit.shop.order_events import StockRefused, order_catalog
 from labkit.world import World
-from tests.sagas.letters import CATALOG, Asked, Clock, Refused, asked, numbered
-from tests.shop.engines import engine_on
+from tests.messaging.letters import CATALOG, Asked, Clock, Refused, asked, numbered
+from tests.support.engines import engine_on
 
 
 class Wordless(Exception):
@@ -72,13 +74,21 @@ POISON: dict[str, tuple[Exception | None, str]] = {
     "half a character": (ValueError("x\ud800"), "ValueError: x?"),
     "a zero": (ValueError("x\0"), "ValueError: x?"),
     "no text at all": (Wordless(), "Wordless"),
-    "several": (ExceptionGroup("many", [ValueError("one")]), "ExceptionGroup: many (1 sub-exception)"),
-    "a cancellation born inside": (None, "RuntimeError: something that the subscriber waited for was cancelled"),
+    "several": (
+        ExceptionGroup("many", [ValueError("one")]),
+        "ExceptionGroup: many (1 sub-exception)",
+    ),
+    "a cancellation born inside": (
+        None,
+        "RuntimeError: something that the subscriber waited for was cancelled",
+    ),
 }
 
 
 @pytest.mark.parametrize(("error", "reason"), POISON.values(), ids=POISON)
-def test_no_error_of_a_handler_ends_a_consumer_or_is_lost(error: Exception | None, reason: str) -> None:
+def test_no_error_of_a_handler_ends_a_consumer_or_is_lost(
+    error: Exception | None, reason: str
+) -> None:
     async def scenario(world: World) -> Any:
         streams = RedisStreams(world.redis(timeout=2.0), deliveries=2, retry_after=0.05, wait=0.02)
         await streams.publish("bad")
@@ -91,7 +101,11 @@ def test_no_error_of_a_handler_ends_a_consumer_or_is_lost(error: Exception | Non
         memory.subscribe("g", raising(error))
         await memory.publish("bad")
         await memory.drain()
-        return alive, [letter.reason for letter in await streams.dead.read()], [letter.reason for letter in memory.dead]
+        return (
+            alive,
+            [letter.reason for letter in await streams.dead.read()],
+            [letter.reason for letter in memory.dead],
+        )
 
     assert sim.run(scenario, seed=None).result == (True, [reason], [reason])
 
@@ -187,7 +201,9 @@ def test_an_event_that_does_not_compare_by_value_is_refused() -> None:
     class Same:
         name: str
 
-    with pytest.raises(TypeError, match="an event must be a frozen dataclass that compares by value"):
+    with pytest.raises(
+        TypeError, match="an event must be a frozen dataclass that compares by value"
+    ):
         Catalog(Same)
 
 
@@ -197,8 +213,12 @@ def test_a_reason_that_postgresql_could_not_store_is_no_message() -> None:
         order_catalog().decode(good.replace("none left", r"none\u0000left"))
 
 
-@pytest.mark.parametrize(("error", "raised"), [(ZeroDivisionError, ZeroDivisionError), (FileNotFoundError, RuntimeError)])
-def test_a_deadline_that_cannot_fire_does_not_hold_up_the_others(error: type[Exception], raised: type[Exception]) -> None:
+@pytest.mark.parametrize(
+    ("error", "raised"), [(ZeroDivisionError, ZeroDivisionError), (FileNotFoundError, RuntimeError)]
+)
+def test_a_deadline_that_cannot_fire_does_not_hold_up_the_others(
+    error: type[Exception], raised: type[Exception]
+) -> None:
     async def scenario(world: World) -> Any:
         engine, deadlines, fired = world.database(), Deadlines("shop"), []
         await create_deadlines(engine)
@@ -212,7 +232,9 @@ def test_a_deadline_that_cannot_fire_does_not_hold_up_the_others(error: type[Exc
 
         async with begin_immediate(engine) as connection:
             for number, process in enumerate(("bad", "good", "better")):
-                await deadlines.set(connection, process, float(number), cause=CATALOG.decode(asked()))
+                await deadlines.set(
+                    connection, process, float(number), cause=CATALOG.decode(asked())
+                )
         said = Outbox("shop", CATALOG, clock=world.clock, ids=world.new_id)
         with pytest.raises(raised, match="bad"):
             await DeadlineWorker(engine, deadlines, said, when_due, clock=world.clock).fire()
@@ -234,7 +256,9 @@ def test_a_file_that_a_reaction_misses_is_not_taken_for_a_missing_database(sqlit
             await create_inbox(engine)
             await create_outbox(engine)
             mine = Outbox("payments", CATALOG, clock=Clock(), ids=numbered())
-            subscriber = Subscriber(service, CATALOG, engine, inbox=Inbox("payments", Clock()), outbox=mine)
+            subscriber = Subscriber(
+                service, CATALOG, engine, inbox=Inbox("payments", Clock()), outbox=mine
+            )
             bus = MemoryBus(deliveries=2)
             bus.subscribe("payments", subscriber.receive)
             await bus.publish(asked())
@@ -254,13 +278,17 @@ def test_a_deadline_that_would_never_come_is_refused(sqlite_url: str, due_at: fl
             async with begin_immediate(engine) as connection:
                 await Deadlines("shop").set(connection, "o1", due_at, cause=CATALOG.decode(asked()))
 
-    with pytest.raises(ValueError, match=f"due_at must be finite, in seconds since 1970, got {due_at!r}"):
+    with pytest.raises(
+        ValueError, match=f"due_at must be finite, in seconds since 1970, got {due_at!r}"
+    ):
         asyncio.run(act())
 
 
 @pytest.mark.parametrize("number", [0, -1])
 def test_a_round_that_could_do_nothing_is_refused_by_name(sqlite_url: str, number: int) -> None:
-    """A batch of none was an error of Redis, which a worker takes for a trouble that passes: it turned for ever."""
+    """A batch of none was an error of Redis, which a worker takes for a trouble that passes: it
+    turned for ever.
+    """
 
     async def act() -> None:
         async with engine_on(sqlite_url) as engine:
@@ -268,11 +296,17 @@ def test_a_round_that_could_do_nothing_is_refused_by_name(sqlite_url: str, numbe
             bus = RedisStreams(None)  # type: ignore[arg-type]  # not asked
             worker = DeadlineWorker(engine, Deadlines("shop"), said, None, clock=Clock())  # type: ignore[arg-type]  # nor this
             publisher = Relay(engine, "shop", bus, owner="r", clock=Clock())
-            with pytest.raises(ValueError, match=f"batch must be a whole number of at least 1, got {number}"):
+            with pytest.raises(
+                ValueError, match=f"batch must be a whole number of at least 1, got {number}"
+            ):
                 await bus.deliver("g", "c1", raising(None), batch=number)
-            with pytest.raises(ValueError, match=f"batch must be a whole number of at least 1, got {number}"):
+            with pytest.raises(
+                ValueError, match=f"batch must be a whole number of at least 1, got {number}"
+            ):
                 await publisher.relay(batch=number)
-            with pytest.raises(ValueError, match=f"limit must be a whole number of at least 1, got {number}"):
+            with pytest.raises(
+                ValueError, match=f"limit must be a whole number of at least 1, got {number}"
+            ):
                 await worker.fire(limit=number)
 
     asyncio.run(act())
@@ -280,7 +314,14 @@ def test_a_round_that_could_do_nothing_is_refused_by_name(sqlite_url: str, numbe
 
 def test_processes_that_start_at_once_all_find_their_tables(postgres_url: str) -> None:
     """Two CREATE TABLE of one name at once end in an error on PostgreSQL, with IF NOT EXISTS too."""
-    parts = (purchases.metadata, order_copies.metadata, inbox.metadata, outbox.metadata, relay.metadata, deadline.metadata)
+    parts = (
+        purchases.metadata,
+        order_copies.metadata,
+        inbox.metadata,
+        outbox.metadata,
+        relay.metadata,
+        deadline.metadata,
+    )
     each = (create_inbox, create_outbox, create_relay_claims, create_deadlines)
 
     async def act() -> list[Any]:

@@ -1,10 +1,11 @@
-"""A crash at every point that can be observed, and at every pair of points, ends in all effects or in none, each at most once.
+"""A crash at every point that can be observed, and at every pair of points, ends in all effects or
+in none, each at most once.
 
-The points are everything the orchestrator and the participants tell an observer: before and after each commit, inside the
-transaction of a local step, before and after each call, and right after a participant's effect. The second crash strikes the
-recovery from the first. What recovers has the database's bytes and nothing else; so two crashes that leave the same bytes, and
-the same participants, are followed up once.
-"""
+The points are everything the orchestrator and the participants tell an observer: before and after
+each commit, inside the transaction of a local step, before and after each call, and right after a
+participant's effect. The second crash strikes the recovery from the first. What recovers has the
+database's bytes and nothing else; so two crashes that leave the same bytes, and the same
+participants, are followed up once."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ import pytest
 from labkit.sagas import state
 from labkit.sagas.orchestrator import Orchestrator
 from labkit.sagas.store import create_sagas
-from tests.sagas.in_memory import Memory
+from tests.messaging.in_memory import Memory
 from tests.sagas.toys import Killed, Lab, Participant, create_notes, notes, order
 
 SAGA = "order-1"
@@ -61,7 +62,9 @@ class World:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        return self.bytes, *((each.done, each.undone, each.seen).__repr__() for each in self.participants)
+        return self.bytes, *(
+            (each.done, each.undone, each.seen).__repr__() for each in self.participants
+        )
 
 
 @dataclass
@@ -74,9 +77,14 @@ class Sweep:
     ended: dict[tuple[Any, ...], str] = field(default_factory=dict)
 
     async def life(
-        self, world: World, then: Callable[[Orchestrator], Awaitable[Any]], kill_at: int | None = None
+        self,
+        world: World,
+        then: Callable[[Orchestrator], Awaitable[Any]],
+        kill_at: int | None = None,
     ) -> tuple[World, int]:
-        """One life of the orchestrator, killed at its nth event or not; what it left behind, and how many events there were."""
+        """One life of the orchestrator, killed at its nth event or not; what it left behind, and
+        how many events there were.
+        """
         seen = 0
 
         def observe(kind: str, /, **facts: Any) -> None:
@@ -90,7 +98,9 @@ class Sweep:
         for participant in participants:
             participant.observe = observe
         lab = Lab(now=world.now)
-        orchestrator = lab.orchestrator(self.memory.engine, order(participants, group=self.story.group), observe=observe)
+        orchestrator = lab.orchestrator(
+            self.memory.engine, order(participants, group=self.story.group), observe=observe
+        )
         try:
             await then(orchestrator)
         except Killed:
@@ -105,7 +115,9 @@ class Sweep:
         await orchestrator.run("order", {"tents": 1}, saga_id=SAGA, deadline=self.story.deadline)
 
     async def go_on(self, orchestrator: Orchestrator) -> None:
-        """The client sends its order again, the operator cancels it perhaps, and the worker recovers."""
+        """The client sends its order again, the operator cancels it perhaps, and the worker
+        recovers.
+        """
         await orchestrator.start("order", {"tents": 1}, saga_id=SAGA, deadline=self.story.deadline)
         if self.story.cancelled:
             await orchestrator.cancel(SAGA)
@@ -114,7 +126,10 @@ class Sweep:
     async def run(self) -> None:
         await create_sagas(self.memory.engine)
         await create_notes(self.memory.engine)
-        made = [Participant(name, name == self.story.refuses, self.story.inbox) for name in ("stock", "money", "parcel")]
+        made = [
+            Participant(name, name == self.story.refuses, self.story.inbox)
+            for name in ("stock", "money", "parcel")
+        ]
         fresh = World(self.memory.bytes, made)
         calm, points = await self.life(fresh, self.begin)
         self.ends[await self.end_of(calm)] += 1
@@ -138,15 +153,22 @@ class Sweep:
         return ends
 
     async def end_of(self, world: World) -> str:
-        """All effects or none, each at most once: by what the participants counted, and the rows that are there."""
+        """All effects or none, each at most once: by what the participants counted, and the rows
+        that are there.
+        """
         self.memory.bytes = world.bytes
-        status = (await Lab().orchestrator(self.memory.engine, order(world.participants)).status(SAGA))["status"]
+        status = (
+            await Lab().orchestrator(self.memory.engine, order(world.participants)).status(SAGA)
+        )["status"]
         written = await notes(self.memory.engine, SAGA)
         counted = [participant.net(SAGA) for participant in world.participants]
         if status == "completed":
             right = counted == [(1, 0)] * 3 and written == ["complete:do", "create:do"]
         else:
-            right = all(done == undone <= 1 for done, undone in counted) and written in ([], ["create:do", "create:undo"])
+            right = all(done == undone <= 1 for done, undone in counted) and written in (
+                [],
+                ["create:do", "create:undo"],
+            )
             right = right and status == "compensated"
         return status if right else "wrong"
 
@@ -167,16 +189,22 @@ def test_every_crash_and_every_pair_of_crashes_ends_in_all_or_nothing(story: Sto
     elif story == Story() or story == Story(group=True):
         assert ends["compensated"] == 0, "a crash alone is no reason to turn back"
     else:
-        assert ends["completed"] > 0 and ends["compensated"] > 0, "it was cancelled before and after its pivot"
+        assert ends["completed"] > 0 and ends["compensated"] > 0, (
+            "it was cancelled before and after its pivot"
+        )
 
 
-@pytest.mark.parametrize("story", [Story(inbox=False), Story(inbox=False, refuses="parcel")], ids=["well", "refused"])
+@pytest.mark.parametrize(
+    "story", [Story(inbox=False), Story(inbox=False, refuses="parcel")], ids=["well", "refused"]
+)
 def test_participants_that_ignore_the_key_repeat_their_effects(story: Story) -> None:
     ends = swept(story)
     assert ends["wrong"] > sum(ends.values()) / 10, ends
 
 
-def test_compensating_only_what_completed_keeps_what_was_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compensating_only_what_completed_keeps_what_was_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The source document's rule: what has no result is not undone."""
 
     def only_completed(step: Any, saga: state.Saga) -> bool:

@@ -13,17 +13,17 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from labkit.consistency.errors import ClaimLost, DatabaseUnavailable, KeyReused, Refused
+from labkit.base.errors import ClaimLost, DatabaseUnavailable, KeyReused, Refused
+from labkit.base.retry import Retry
 from labkit.sagas.definition import Context, SagaDefinition, Step
 from labkit.sagas.driver import Drive
 from labkit.sagas.errors import ClaimedElsewhere, UnknownDefinition, UnknownSaga, WrongStatus
-from labkit.sagas.retry import Retry
 from labkit.sagas.service import Status
 from labkit.sagas.state import STATUSES
 from labkit.sagas.store import create_sagas, load
-from tests.sagas.in_memory import Memory
+from tests.messaging.in_memory import Memory
 from tests.sagas.toys import AT_ONCE, Lab, Participant, create_notes, note, notes, order
-from tests.shop.engines import engine_on, lost_commit
+from tests.support.engines import engine_on, lost_commit
 
 ONCE = Retry(attempts=1)
 
@@ -87,7 +87,9 @@ def test_each_step_sees_the_input_and_the_results_before_it() -> None:
         return (context.step, 1)
 
     async def scenario(lab: Lab, engine: AsyncEngine) -> None:
-        orchestrator = lab.orchestrator(engine, saga(Step("a", act), Step("b", act), Step("c", act)))
+        orchestrator = lab.orchestrator(
+            engine, saga(Step("a", act), Step("b", act), Step("c", act))
+        )
         assert await orchestrator.run("s", {"items": ("tent",)}, saga_id="s1") == "completed"
 
     in_memory(scenario)
@@ -101,7 +103,9 @@ def test_each_step_sees_the_input_and_the_results_before_it() -> None:
 
 def counting(engine: AsyncEngine) -> list[int]:
     commits = [0]
-    event.listen(engine.sync_engine, "commit", lambda connection: commits.__setitem__(0, commits[0] + 1))
+    event.listen(
+        engine.sync_engine, "commit", lambda connection: commits.__setitem__(0, commits[0] + 1)
+    )
     return commits
 
 
@@ -120,7 +124,11 @@ def test_the_order_costs_five_commits_and_four_when_it_is_run_at_once(database: 
 def test_four_remote_steps_cost_five_commits_and_a_group_saves_one(database: str) -> None:
     async def scenario(lab: Lab, engine: AsyncEngine) -> None:
         alone = SagaDefinition("alone", 1, tuple(Step(name, fine) for name in "abcd"))
-        group = SagaDefinition("group", 1, tuple(Step(name, fine, group="bc" if name in "bc" else None) for name in "abcd"))
+        group = SagaDefinition(
+            "group",
+            1,
+            tuple(Step(name, fine, group="bc" if name in "bc" else None) for name in "abcd"),
+        )
         orchestrator, commits = lab.orchestrator(engine, alone, group), counting(engine)
         await orchestrator.run("alone", {})
         assert commits == [5]
@@ -147,12 +155,17 @@ def test_what_is_announced_is_written_before_it_is_called(database: str) -> None
 def test_a_saga_is_started_once_for_an_id() -> None:
     async def scenario(lab: Lab, engine: AsyncEngine) -> None:
         stock = Participant("stock")
-        orchestrator = lab.orchestrator(engine, saga(Step("a", stock.do)), SagaDefinition("other", 1, (Step("a", fine),)))
+        orchestrator = lab.orchestrator(
+            engine, saga(Step("a", stock.do)), SagaDefinition("other", 1, (Step("a", fine),))
+        )
         for _ in range(2):
             assert await orchestrator.start("s", {"n": 1}, saga_id="x") == "x"
             assert await orchestrator.run("s", {"n": 1}, saga_id="x") == "completed"
         assert stock.net("x") == (1, 0)
-        for again in (orchestrator.start("s", {"n": 2}, saga_id="x"), orchestrator.run("other", {"n": 1}, saga_id="x")):
+        for again in (
+            orchestrator.start("s", {"n": 2}, saga_id="x"),
+            orchestrator.run("other", {"n": 1}, saga_id="x"),
+        ):
             with pytest.raises(KeyReused, match="'x' was started with another input"):
                 await again
 
@@ -164,27 +177,39 @@ def test_wrong_starts_leave_nothing_behind() -> None:
         orchestrator = lab.orchestrator(engine, saga(Step("a", fine)))
         with pytest.raises(UnknownDefinition, match="no definition of t; known here: s"):
             await orchestrator.start("t", {})
-        with pytest.raises(ValueError, match=r"input of a saga must fit into JSON, got \{'x': \{1\}\}"):
+        with pytest.raises(
+            ValueError, match=r"input of a saga must fit into JSON, got \{'x': \{1\}\}"
+        ):
             await orchestrator.start("s", {"x": {1}})
         with pytest.raises(ValueError, match="must fit into JSON"):
             await orchestrator.start("s", float("nan"))
         for wrong in ("", "x" * 65, "a\0b", "a\ud800b", 5):
-            with pytest.raises(ValueError, match="saga_id must be 1 to 64 printable characters, got"):
+            with pytest.raises(
+                ValueError, match="saga_id must be 1 to 64 printable characters, got"
+            ):
                 await orchestrator.start("s", {}, saga_id=wrong)  # type: ignore[arg-type]
         for late in (float("nan"), float("inf"), "tomorrow", True):
-            with pytest.raises(ValueError, match="deadline must be a time in seconds since 1970, or None, got"):
+            with pytest.raises(
+                ValueError, match="deadline must be a time in seconds since 1970, or None, got"
+            ):
                 await orchestrator.start("s", {}, deadline=late)  # type: ignore[arg-type]
         deep: Any = []
         for _ in range(5000):
             deep = [deep]
         with pytest.raises(ValueError, match="input of a saga must fit into JSON"):
             await orchestrator.start("s", deep)
-        with pytest.raises(ValueError, match="definitions must not repeat a version, got two of 's' version 1"):
+        with pytest.raises(
+            ValueError, match="definitions must not repeat a version, got two of 's' version 1"
+        ):
             lab.orchestrator(engine, saga(Step("a", fine)), saga(Step("b", fine)))
         for lease in (0, math.inf):
-            with pytest.raises(ValueError, match=r"lease must be between 0\.001 and 86400 seconds, got"):
+            with pytest.raises(
+                ValueError, match=r"lease must be between 0\.001 and 86400 seconds, got"
+            ):
                 lab.orchestrator(engine, lease=lease)
-        with pytest.raises(ValueError, match="owner must have 1 to 64 printable characters, got 'xxx"):
+        with pytest.raises(
+            ValueError, match="owner must have 1 to 64 printable characters, got 'xxx"
+        ):
             lab.orchestrator(engine, owner="x" * 65)
         with pytest.raises(TypeError, match="owner must be a str, got None"):
             lab.orchestrator(engine, owner=None)
@@ -203,7 +228,12 @@ def test_compensation_goes_in_reverse_and_leaves_out_what_was_refused() -> None:
         undone.append((context.key, dict(context.results), context.reason))
 
     async def scenario(lab: Lab, engine: AsyncEngine) -> None:
-        steps = (Step("a", fine, undo), Step("only read", fine), Step("b", fine, undo), Step("c", failing(Refused("no")), undo))
+        steps = (
+            Step("a", fine, undo),
+            Step("only read", fine),
+            Step("b", fine, undo),
+            Step("c", failing(Refused("no")), undo),
+        )
         orchestrator = lab.orchestrator(engine, saga(*steps))
         assert await orchestrator.run("s", {}, saga_id="s1") == "compensated"
         assert await orchestrator.status("s1") == {
@@ -219,13 +249,19 @@ def test_compensation_goes_in_reverse_and_leaves_out_what_was_refused() -> None:
                 {"name": "b", "status": "completed"},
                 {"name": "c", "status": "failed", "error": "Refused: no"},
             ],
-            "compensations": [{"name": "undo", "status": "completed"}, {"name": "undo", "status": "completed"}],
+            "compensations": [
+                {"name": "undo", "status": "completed"},
+                {"name": "undo", "status": "completed"},
+            ],
             "results": {"a": "a do", "only read": "only read do", "b": "b do"},
         }
 
     in_memory(scenario)
     results = {"a": "a do", "only read": "only read do", "b": "b do"}
-    assert undone == [("s1:b:undo", results, "c: Refused: no"), ("s1:a:undo", results, "c: Refused: no")]
+    assert undone == [
+        ("s1:b:undo", results, "c: Refused: no"),
+        ("s1:a:undo", results, "c: Refused: no"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -238,10 +274,14 @@ def test_compensation_goes_in_reverse_and_leaves_out_what_was_refused() -> None:
         (ConnectionResetError("gone"), "unknown"),
     ],
 )
-def test_only_an_error_that_says_so_means_that_nothing_happened(error: Exception, status: str) -> None:
+def test_only_an_error_that_says_so_means_that_nothing_happened(
+    error: Exception, status: str
+) -> None:
     async def scenario(lab: Lab, engine: AsyncEngine) -> None:
         undone = Participant("undone")
-        orchestrator = lab.orchestrator(engine, saga(Step("a", failing(error), undone.undo, retry=ONCE)))
+        orchestrator = lab.orchestrator(
+            engine, saga(Step("a", failing(error), undone.undo, retry=ONCE))
+        )
         assert await orchestrator.run("s", {}, saga_id="x") == "compensated"
         (step,) = (await orchestrator.status("x"))["steps"]
         assert step["status"] == status
@@ -310,7 +350,8 @@ def test_a_broken_statement_of_a_local_step_is_the_step_s_own_failure(database: 
             await connection.exec_driver_sql("INSERT INTO nowhere VALUES (1)")
 
         orchestrator = lab.orchestrator(
-            engine, saga(Step("a", note, note, local=True), Step("b", broken, local=True, retry=ONCE))
+            engine,
+            saga(Step("a", note, note, local=True), Step("b", broken, local=True, retry=ONCE)),
         )
         assert await orchestrator.run("s", {}, saga_id="x") == "compensated"
         assert "nowhere" in (await orchestrator.status("x"))["reason"]
@@ -358,16 +399,25 @@ class Vague(Exception):
         (Refused("x" * 10_000), f"bad: Refused: {'x' * 500}"),
         (Silent(), "bad: Silent"),
         (Vague("well"), "bad: Vague: well"),
-        (ExceptionGroup("several", [Refused("a")]), "bad: ExceptionGroup: several (1 sub-exception)"),
+        (
+            ExceptionGroup("several", [Refused("a")]),
+            "bad: ExceptionGroup: several (1 sub-exception)",
+        ),
         (StopAsyncIteration(), "bad: StopAsyncIteration"),
         (
-            OperationalError("INSERT INTO cards VALUES (?)", ("4111",), sqlite3.OperationalError("no column\nDETAIL: 4111")),
+            OperationalError(
+                "INSERT INTO cards VALUES (?)",
+                ("4111",),
+                sqlite3.OperationalError("no column\nDETAIL: 4111"),
+            ),
             "bad: OperationalError: no column",
         ),
     ],
 )
 @pytest.mark.parametrize("local", [False, True])
-def test_whatever_a_step_raises_the_saga_comes_to_rest(error: Exception, shown: str, local: bool, database: str) -> None:
+def test_whatever_a_step_raises_the_saga_comes_to_rest(
+    error: Exception, shown: str, local: bool, database: str
+) -> None:
     async def bad(context: Context, *connection: Any) -> None:
         raise error
 
@@ -377,15 +427,21 @@ def test_whatever_a_step_raises_the_saga_comes_to_rest(error: Exception, shown: 
     async def scenario(lab: Lab, engine: AsyncEngine) -> None:
         if local and isinstance(error, OperationalError):
             return  # that is the database's doing
-        orchestrator = lab.orchestrator(engine, saga(Step("a", fine, fine), Step("bad", bad, undo, retry=AT_ONCE, local=local)))
+        orchestrator = lab.orchestrator(
+            engine, saga(Step("a", fine, fine), Step("bad", bad, undo, retry=AT_ONCE, local=local))
+        )
         assert await orchestrator.run("s", {}, saga_id="x") == "compensated"
         assert (await orchestrator.status("x"))["reason"] == shown
 
     on(database, scenario)
 
 
-@pytest.mark.parametrize("error", [FileNotFoundError(2, "no prices"), TimeoutError("mine"), ConnectionResetError("mine")])
-def test_trouble_of_a_local_step_with_something_else_than_the_database_is_its_own(error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError(2, "no prices"), TimeoutError("mine"), ConnectionResetError("mine")]
+)
+def test_trouble_of_a_local_step_with_something_else_than_the_database_is_its_own(
+    error: Exception,
+) -> None:
     async def bad(context: Context, connection: Any) -> None:
         raise error
 
@@ -394,7 +450,10 @@ def test_trouble_of_a_local_step_with_something_else_than_the_database_is_its_ow
         steps = (Step("a", stock.do, stock.undo), Step("bad", bad, local=True, retry=AT_ONCE))
         orchestrator = lab.orchestrator(engine, saga(*steps))
         assert await orchestrator.run("s", {}, saga_id="x") == "compensated"
-        assert stock.net("x") == (1, 1) and (await orchestrator.status("x"))["steps"][1]["attempts"] == 4
+        assert (
+            stock.net("x") == (1, 1)
+            and (await orchestrator.status("x"))["steps"][1]["attempts"] == 4
+        )
 
     in_memory(scenario)
 
@@ -408,7 +467,10 @@ def test_a_cancellation_born_inside_a_step_is_an_unknown_outcome_and_not_ours() 
 
     async def scenario(lab: Lab, engine: AsyncEngine) -> None:
         for group in (None, "g"):
-            steps = (Step("a", broken, fine, retry=AT_ONCE, group=group), Step("b", fine, fine, group=group))
+            steps = (
+                Step("a", broken, fine, retry=AT_ONCE, group=group),
+                Step("b", fine, fine, group=group),
+            )
             orchestrator = lab.orchestrator(engine, saga(*steps))
             await orchestrator.start("s", {}, saga_id=f"{group}")
             assert await orchestrator.recover() == [f"{group}"]
@@ -420,14 +482,18 @@ def test_a_cancellation_born_inside_a_step_is_an_unknown_outcome_and_not_ours() 
 
 def test_no_step_can_change_what_another_sees() -> None:
     async def vandal(context: Context) -> Any:
-        assert context.input == {"items": ["tent"]} and context.results.get("a", {"n": [1]}) == {"n": [1]}
+        assert context.input == {"items": ["tent"]} and context.results.get("a", {"n": [1]}) == {
+            "n": [1]
+        }
         context.input["items"].clear()
         for result in context.results.values():
             result.clear()
         return {"n": [1]}
 
     async def scenario(lab: Lab, engine: AsyncEngine) -> None:
-        orchestrator = lab.orchestrator(engine, saga(Step("a", vandal), Step("b", vandal), Step("c", vandal)))
+        orchestrator = lab.orchestrator(
+            engine, saga(Step("a", vandal), Step("b", vandal), Step("c", vandal))
+        )
         assert await orchestrator.run("s", {"items": ["tent"]}) == "completed"
 
     in_memory(scenario)
@@ -453,8 +519,14 @@ def test_a_group_is_called_side_by_side_and_compensated_side_by_side() -> None:
         orchestrator = lab.orchestrator(engine, saga(*steps, Step("d", failing(Refused("no")))))
         assert await orchestrator.run("s", {}, saga_id="x") == "compensated"
         assert met == {"do": 3, "undo": 3}
-        log = [(fact["event"], fact["step"]) for fact in await orchestrator.timeline("x") if fact["direction"] == "undo"]
-        assert log == [("started", "a"), ("started", "b"), ("started", "c")] + [("completed", each) for each in "abc"]
+        log = [
+            (fact["event"], fact["step"])
+            for fact in await orchestrator.timeline("x")
+            if fact["direction"] == "undo"
+        ]
+        assert log == [("started", "a"), ("started", "b"), ("started", "c")] + [
+            ("completed", each) for each in "abc"
+        ]
 
     in_memory(scenario)
 
@@ -475,7 +547,12 @@ def test_when_one_of_a_group_is_refused_the_others_are_undone_if_they_may_have_h
         orchestrator = lab.orchestrator(engine, saga(*steps))
         assert await orchestrator.run("s", {}, saga_id="x") == "compensated"
         status = await orchestrator.status("x")
-        assert [step["status"] for step in status["steps"]] == ["completed", "failed", "unknown", "failed"]
+        assert [step["status"] for step in status["steps"]] == [
+            "completed",
+            "failed",
+            "unknown",
+            "failed",
+        ]
         assert status["reason"] == "refused: Refused: no"
         assert undone == ["done", "silent"]
 
@@ -491,7 +568,9 @@ def test_of_a_group_only_those_that_failed_are_called_again() -> None:
             if context.step == "b" and context.attempt < 3:
                 raise Busy
 
-        orchestrator = lab.orchestrator(engine, saga(*[Step(name, once, group="g", retry=AT_ONCE) for name in "abc"]))
+        orchestrator = lab.orchestrator(
+            engine, saga(*[Step(name, once, group="g", retry=AT_ONCE) for name in "abc"])
+        )
         assert await orchestrator.run("s", {}) == "completed"
         assert calls == ["a", "b", "c", "b", "b"]
 
@@ -515,7 +594,9 @@ def test_a_failed_compensation_does_not_stop_the_others_and_can_be_retried_or_re
 
         broken = True
         refused = Step("c", failing(*[Refused("no")] * 9))
-        definition = saga(Step("a", fine, undo), Step("b", fine, refund, undo_retry=AT_ONCE), refused)
+        definition = saga(
+            Step("a", fine, undo), Step("b", fine, refund, undo_retry=AT_ONCE), refused
+        )
         orchestrator = lab.orchestrator(engine, definition)
         for name in ("x", "y"):
             assert await orchestrator.run("s", {}, saga_id=name) == "compensation_failed"
@@ -539,13 +620,21 @@ def test_a_failed_compensation_does_not_stop_the_others_and_can_be_retried_or_re
         assert (await orchestrator.status("x"))["status"] == "compensated"
         assert undone == ["a", "a", "b"], "what was undone is not undone again"
         for wrong in (" ", "a\0b", "a\ud800b"):
-            with pytest.raises(ValueError, match="note must say in plain text what was done by hand"):
+            with pytest.raises(
+                ValueError, match="note must say in plain text what was done by hand"
+            ):
                 await orchestrator.resolve("y", wrong)
         assert await orchestrator.resolve("y", "paid back in cash") == "compensated"
         settled = await orchestrator.status("y")
-        assert settled["status"] == "compensated" and settled["compensations"][0]["status"] == "resolved"
+        assert (
+            settled["status"] == "compensated"
+            and settled["compensations"][0]["status"] == "resolved"
+        )
         assert settled["reason"] == "c: Refused: no; resolved: paid back in cash"
-        with pytest.raises(WrongStatus, match="'y' is compensated; this needs it to be compensation_failed or stuck"):
+        with pytest.raises(
+            WrongStatus,
+            match="'y' is compensated; this needs it to be compensation_failed or stuck",
+        ):
             await orchestrator.retry("y")
 
     in_memory(scenario)
@@ -560,7 +649,11 @@ def test_past_the_pivot_it_goes_forward_only_and_waits_for_an_operator_when_it_c
                 raise errors.pop()
             return "label"
 
-        steps = (Step("a", fine, fine), Step("p", fine, kind="pivot"), Step("r", print_label, kind="retriable"))
+        steps = (
+            Step("a", fine, fine),
+            Step("p", fine, kind="pivot"),
+            Step("r", print_label, kind="retriable"),
+        )
         orchestrator = lab.orchestrator(engine, saga(*steps, Step("z", fine, kind="retriable")))
         assert await orchestrator.run("s", {}, saga_id="x") == "stuck"
         assert (await orchestrator.status("x"))["reason"] == "r: Refused: printer on fire"
@@ -570,7 +663,12 @@ def test_past_the_pivot_it_goes_forward_only_and_waits_for_an_operator_when_it_c
         await orchestrator.resolve("x", "written by hand")
         assert await orchestrator.drive("x") == "completed"
         done = await orchestrator.status("x")
-        assert [step["status"] for step in done["steps"]] == ["completed", "completed", "resolved", "completed"]
+        assert [step["status"] for step in done["steps"]] == [
+            "completed",
+            "completed",
+            "resolved",
+            "completed",
+        ]
         assert done["reason"] is None and done["compensations"] == []
 
     in_memory(scenario)
@@ -579,7 +677,10 @@ def test_past_the_pivot_it_goes_forward_only_and_waits_for_an_operator_when_it_c
 @pytest.mark.parametrize(("undo", "ends"), [(None, "stuck"), (fine, "compensated")])
 def test_a_pivot_that_nobody_knows_of_is_withdrawn_or_waits(undo: Any, ends: str) -> None:
     async def scenario(lab: Lab, engine: AsyncEngine) -> None:
-        steps = (Step("a", fine, fine), Step("p", failing(TimeoutError()), undo, kind="pivot", retry=ONCE))
+        steps = (
+            Step("a", fine, fine),
+            Step("p", failing(TimeoutError()), undo, kind="pivot", retry=ONCE),
+        )
         orchestrator = lab.orchestrator(engine, saga(*steps))
         assert await orchestrator.run("s", {}, saga_id="x") == ends
         if ends == "stuck":
@@ -629,7 +730,9 @@ def test_one_worker_at_a_time_until_the_lease_has_ended() -> None:
         await first.start("s", {}, saga_id="x")
         driving = asyncio.create_task(first.drive("x"))
         await announced_by(engine, "worker-1")
-        with pytest.raises(ClaimedElsewhere, match="'x' is driven by 'worker-1', whose lease has 15 s left"):
+        with pytest.raises(
+            ClaimedElsewhere, match="'x' is driven by 'worker-1', whose lease has 15 s left"
+        ):
             await second.drive("x")
         with pytest.raises(ClaimedElsewhere):
             await first.drive("x")
@@ -690,7 +793,9 @@ def test_a_saga_keeps_to_the_version_it_was_started_with() -> None:
         only_new = lab.orchestrator(engine, second)
         assert await only_new.recover() == []
         for ask in (only_new.drive, only_new.status):
-            with pytest.raises(UnknownDefinition, match="no definition of s version 1; known here: s 2"):
+            with pytest.raises(
+                UnknownDefinition, match="no definition of s version 1; known here: s 2"
+            ):
                 await ask("x")
         both = lab.orchestrator(engine, first, second)
         await both.start("s", {}, saga_id="y")
@@ -701,12 +806,17 @@ def test_a_saga_keeps_to_the_version_it_was_started_with() -> None:
 
 
 @pytest.mark.parametrize("executed", [True, False])
-def test_a_commit_without_an_answer_is_looked_up_and_not_guessed(executed: bool, database: str) -> None:
+def test_a_commit_without_an_answer_is_looked_up_and_not_guessed(
+    executed: bool, database: str
+) -> None:
     async def scenario(lab: Lab, engine: AsyncEngine) -> None:
         for nth in range(1, 5):
             participants = three()
             orchestrator = lab.orchestrator(engine, order(participants))
-            with pytest.raises(DatabaseUnavailable) as unknown, lost_commit(engine, nth, executed=executed):
+            with (
+                pytest.raises(DatabaseUnavailable) as unknown,
+                lost_commit(engine, nth, executed=executed),
+            ):
                 await orchestrator.run("order", {}, saga_id=f"{nth}")
             assert unknown.value.outcome == "unknown"
             await orchestrator.start("order", {}, saga_id=f"{nth}")
@@ -727,7 +837,12 @@ def test_sagas_are_listed_by_status_page_by_page(database: str) -> None:
             lab.now += number % 2
             await orchestrator.start("s", {}, saga_id=f"x{number}")
         await orchestrator.drive("x2")
-        assert [each["saga_id"] for each in await orchestrator.find("pending")] == ["x0", "x1", "x3", "x4"]
+        assert [each["saga_id"] for each in await orchestrator.find("pending")] == [
+            "x0",
+            "x1",
+            "x3",
+            "x4",
+        ]
         assert [each["saga_id"] for each in await orchestrator.find("completed")] == ["x2"]
         page = await orchestrator.find("pending", limit=2)
         rest = await orchestrator.find("pending", after=page[-1]["saga_id"])
@@ -749,7 +864,13 @@ def test_the_statuses_on_the_wire_are_all_there_are() -> None:
 def test_what_nobody_started_is_unknown() -> None:
     async def scenario(lab: Lab, engine: AsyncEngine) -> None:
         orchestrator = lab.orchestrator(engine, saga(Step("a", fine)))
-        for ask in (orchestrator.drive, orchestrator.cancel, orchestrator.retry, orchestrator.status, orchestrator.timeline):
+        for ask in (
+            orchestrator.drive,
+            orchestrator.cancel,
+            orchestrator.retry,
+            orchestrator.status,
+            orchestrator.timeline,
+        ):
             with pytest.raises(UnknownSaga, match="no saga 'nobody'"):
                 await ask("nobody")
 

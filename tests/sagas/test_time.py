@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from labkit.consistency.errors import Refused
+from labkit.base.errors import Refused
+from labkit.base.retry import Retry
 from labkit.sagas.definition import Context, SagaDefinition, Step
 from labkit.sagas.orchestrator import Orchestrator
-from labkit.sagas.retry import Retry
 from labkit.sagas.store import create_sagas, saga_log, sagas
 from labkit.sim import run
 from labkit.world import Crash, Loss, Run, World
@@ -25,7 +25,12 @@ DEFAULTS: dict[str, Any] = {"lease": 2.0, "within": 1.0}
 def orchestrator(world: World, *steps: Step, **options: Any) -> Orchestrator:
     given = {"clock": world.clock, "ids": world.new_id, "rng": world.rng, "observe": world.record}
     owner = world.new_id("worker-")
-    return Orchestrator(world.database(), [SagaDefinition("s", 1, steps)], owner=owner, **{**DEFAULTS, **given, **options})
+    return Orchestrator(
+        world.database(),
+        [SagaDefinition("s", 1, steps)],
+        owner=owner,
+        **{**DEFAULTS, **given, **options},
+    )
 
 
 async def fine(context: Context) -> str:
@@ -74,14 +79,18 @@ def test_the_deadline_is_an_outcome_and_what_is_under_way_is_compensated(steps: 
             undone.append(context.step)
 
         before = [Step(f"b{number}", fine, undo) for number in range(steps)]
-        made = orchestrator(world, *before, Step("slow", for_ever, undo, timeout=60.0), Step("never", fine, undo))
+        made = orchestrator(
+            world, *before, Step("slow", for_ever, undo, timeout=60.0), Step("never", fine, undo)
+        )
         status = await made.run("s", {}, saga_id="x", deadline=world.clock() + 10.0)
         return status, world.now(), undone, (await made.status("x"))["reason"]
 
     status, took, undone, reason = run(scenario).result
     assert (status, round(took)) == ("compensated", 10)
     assert undone == ["slow", *(f"b{number}" for number in reversed(range(steps)))]
-    assert reason.startswith("slow: TimeoutError: no answer within") or reason == "the deadline passed"
+    assert (
+        reason.startswith("slow: TimeoutError: no answer within") or reason == "the deadline passed"
+    )
 
 
 def test_a_deadline_that_has_passed_starts_nothing_and_past_the_pivot_none_counts() -> None:
@@ -94,7 +103,9 @@ def test_a_deadline_that_has_passed_starts_nothing_and_past_the_pivot_none_count
         late = orchestrator(world, Step("a", for_ever, fine))
         past = await late.run("s", {}, saga_id="x", deadline=world.clock() - 1.0)
         steps = (Step("p", fine, kind="pivot"), Step("r", slow, kind="retriable", timeout=9.0))
-        forward = await orchestrator(world, *steps).run("s", {}, saga_id="y", deadline=world.clock() + 1.0)
+        forward = await orchestrator(world, *steps).run(
+            "s", {}, saga_id="y", deadline=world.clock() + 1.0
+        )
         return past, await late.timeline("x"), forward
 
     past, timeline, forward = run(scenario).result
@@ -110,7 +121,9 @@ def test_nobody_waits_beyond_the_deadline_for_another_attempt() -> None:
             raise ConnectionRefusedError
 
         patient = Retry(attempts=math.inf, first=100.0, most=100.0)
-        made = orchestrator(world, Step("a", fine, fine), Step("b", away, fine, retry=patient, undo_retry=Retry()))
+        made = orchestrator(
+            world, Step("a", fine, fine), Step("b", away, fine, retry=patient, undo_retry=Retry())
+        )
         status = await made.run("s", {}, saga_id="x", deadline=world.clock() + 10.0)
         return status, round(world.now()), (await made.status("x"))["reason"]
 
@@ -127,9 +140,16 @@ def test_a_local_step_that_takes_too_long_is_rolled_back_and_counted() -> None:
             await asyncio.sleep(60.0)
 
         retry = Retry(attempts=2, first=1.0, jitter=0.0)
-        made = orchestrator(world, Step("a", slow, note, local=True, timeout=3.0, retry=retry), within=10.0)
+        made = orchestrator(
+            world, Step("a", slow, note, local=True, timeout=3.0, retry=retry), within=10.0
+        )
         status = await made.run("s", {}, saga_id="x")
-        return status, round(world.now()), (await made.status("x"))["reason"], await notes(world.database(), "x")
+        return (
+            status,
+            round(world.now()),
+            (await made.status("x"))["reason"],
+            await notes(world.database(), "x"),
+        )
 
     assert run(scenario).result == ("compensated", 7, "a: TimeoutError: no answer within 3 s", [])
 
@@ -143,7 +163,13 @@ def order_like(world: World, **options: Any) -> tuple[Orchestrator, dict[str, li
             did[context.direction].append(context.step)
 
     steps = (Step("a", act, act), Step("b", act, act, group="g"), Step("c", act, act, group="g"))
-    made = orchestrator(world, *steps, Step("p", act, act, kind="pivot"), Step("r", act, kind="retriable"), **options)
+    made = orchestrator(
+        world,
+        *steps,
+        Step("p", act, act, kind="pivot"),
+        Step("r", act, kind="retriable"),
+        **options,
+    )
     return made, did
 
 
@@ -175,7 +201,9 @@ def test_cancelled_at_every_point_it_turns_back_before_the_pivot_and_goes_on_aft
         else:
             assert (status, reason) == ("compensated", "cancelled")
             assert sorted(did["undo"]) == sorted(did["do"]) and "r" not in did["do"]
-    assert ends == sorted(ends, key=["compensated", "completed"].index), "compensated up to a point, and from there completed"
+    assert ends == sorted(ends, key=["compensated", "completed"].index), (
+        "compensated up to a point, and from there completed"
+    )
     assert {*ends} == {"compensated", "completed"}
 
 
@@ -252,7 +280,9 @@ def test_one_round_of_recovery_goes_on_past_a_saga_it_cannot_read_and_leaves_it_
         desk = orchestrator(world, Step("a", fine))
         await desk.start("s", {}, saga_id="unreadable")
         async with world.database().begin() as connection:
-            await connection.execute(update(saga_log).values(event="as nobody writes it", step="a", direction="do"))
+            await connection.execute(
+                update(saga_log).values(event="as nobody writes it", step="a", direction="do")
+            )
         await desk.start("s", {}, saga_id="x")
         return await desk.recover(), [each["saga_id"] for each in await desk.find("completed")]
 
@@ -264,7 +294,9 @@ def test_one_round_of_recovery_goes_on_past_a_saga_it_cannot_read_and_leaves_it_
 def test_a_worker_that_could_do_nothing_is_refused() -> None:
     async def scenario(world: World) -> None:
         desk = orchestrator(world, Step("a", fine))
-        with pytest.raises(ValueError, match=r"poll must be between 0\.001 and 86400 seconds, got -1"):
+        with pytest.raises(
+            ValueError, match=r"poll must be between 0\.001 and 86400 seconds, got -1"
+        ):
             await desk.work(poll=-1)
         with pytest.raises(ValueError, match="limit must be a whole number of at least 1, got 0"):
             await desk.work(limit=0)
@@ -283,7 +315,9 @@ def test_sagas_that_fail_in_an_unforeseen_way_do_not_starve_the_others() -> None
         for number in range(4):
             await desk.start("s", {}, saga_id=f"unreadable{number}")
         async with world.database().begin() as connection:
-            await connection.execute(update(saga_log).values(event="as nobody writes it", step="a", direction="do"))
+            await connection.execute(
+                update(saga_log).values(event="as nobody writes it", step="a", direction="do")
+            )
         for number in range(6):
             await desk.start("s", {}, saga_id=f"x{number}")
         world.node("worker").boot(work)

@@ -1,8 +1,9 @@
-"""Sagas for tests: participants that count their effects, and an orchestrator that can be killed at any event it observes.
+"""Sagas for tests: participants that count their effects, and an orchestrator that can be killed at
+any event it observes.
 
-`Participant` is the independent oracle: it keeps an inbox (or not, to see a gate red), leaves tombstones, and counts what it
-really did. A kill is a BaseException out of an observer: as for a crash, nothing after it runs but the database's own rollback.
-"""
+`Participant` is the independent oracle: it keeps an inbox (or not, to see a gate red), leaves
+tombstones, and counts what it really did. A kill is a BaseException out of an observer: as for a
+crash, nothing after it runs but the database's own rollback."""
 
 from __future__ import annotations
 
@@ -15,10 +16,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from labkit.consistency.errors import Refused
+from labkit.base.errors import Refused
+from labkit.base.retry import Retry
 from labkit.sagas.definition import Context, SagaDefinition, Step
 from labkit.sagas.orchestrator import Orchestrator
-from labkit.sagas.retry import Retry
 
 AT_ONCE = Retry(attempts=5, first=0.0, most=0.0, jitter=0.0)
 """No waiting between attempts."""
@@ -54,7 +55,9 @@ class Participant:
 
     async def undo(self, context: Context) -> Any:
         if not self.inbox or context.key not in self.seen:
-            if not self.inbox or self.done.get(context.saga_id, 0) > self.undone.get(context.saga_id, 0):
+            if not self.inbox or self.done.get(context.saga_id, 0) > self.undone.get(
+                context.saga_id, 0
+            ):
                 self.undone[context.saga_id] = self.undone.get(context.saga_id, 0) + 1
             self.seen[context.key] = {"undone by": self.name}
             self.observe("effect", step=context.step, direction="undo")
@@ -86,19 +89,29 @@ async def unnote(context: Context, connection: AsyncConnection) -> Any:
 
 async def create_notes(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
-        await connection.execute(text("CREATE TABLE IF NOT EXISTS notes (saga VARCHAR(64), what VARCHAR(64))"))
+        await connection.execute(
+            text("CREATE TABLE IF NOT EXISTS notes (saga VARCHAR(64), what VARCHAR(64))")
+        )
 
 
 async def notes(engine: AsyncEngine, saga_id: str) -> list[str]:
     async with engine.connect() as connection:
-        rows = await connection.execute(text("SELECT what FROM notes WHERE saga = :saga ORDER BY what"), {"saga": saga_id})
+        rows = await connection.execute(
+            text("SELECT what FROM notes WHERE saga = :saga ORDER BY what"), {"saga": saga_id}
+        )
         return [row.what for row in rows]
 
 
 def order(
-    participants: Sequence[Participant], *, group: bool = False, version: int = 1, retry: Retry = AT_ONCE
+    participants: Sequence[Participant],
+    *,
+    group: bool = False,
+    version: int = 1,
+    retry: Retry = AT_ONCE,
 ) -> SagaDefinition:
-    """The shape of the order: local, stock, payment, parcel (the pivot), local. `group`: stock and payment side by side."""
+    """The shape of the order: local, stock, payment, parcel (the pivot), local. `group`: stock and
+    payment side by side.
+    """
     stock, money, parcel = participants
     together = "stock and money" if group else None
     return SagaDefinition(
@@ -121,9 +134,15 @@ class Lab:
     now: float = 1_000_000.0
     lives: Any = field(default_factory=lambda: count(1))
 
-    def orchestrator(self, engine: AsyncEngine, *definitions: SagaDefinition, **options: Any) -> Orchestrator:
+    def orchestrator(
+        self, engine: AsyncEngine, *definitions: SagaDefinition, **options: Any
+    ) -> Orchestrator:
         """A new one, in a new life."""
         life = next(self.lives)
         ids = count(1)
-        given = {"clock": lambda: self.now, "ids": lambda prefix: f"{prefix}{life}-{next(ids)}", "rng": random.Random(life)}
+        given = {
+            "clock": lambda: self.now,
+            "ids": lambda prefix: f"{prefix}{life}-{next(ids)}",
+            "rng": random.Random(life),
+        }
         return Orchestrator(engine, definitions, **{**given, "owner": f"worker-{life}", **options})

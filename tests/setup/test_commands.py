@@ -1,4 +1,6 @@
-"""The commands that README and CONTRIBUTING name exist, and the tool behind them says when something failed."""
+"""The commands that README and CONTRIBUTING name exist, and the tool behind them says when
+something failed.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def test_a_python_too_old_for_the_course_can_still_read_the_tool() -> None:
     ast.parse((ROOT / "tools" / "dev.py").read_text(), feature_version=(3, 7))
 
 
-@pytest.mark.parametrize("culprit", ["ruff check", "ruff format", "mypy", "import contracts", "tests", "notebooks"])
+@pytest.mark.parametrize(
+    "culprit", ["ruff check", "ruff format", "mypy", "import contracts", "tests", "notebooks"]
+)
 def test_one_failing_stage_fails_the_whole_and_is_named(
     culprit: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,7 +75,9 @@ def test_all_stages_green_is_green(monkeypatch: pytest.MonkeyPatch) -> None:
     assert dev.test([]) == 0
 
 
-def test_a_change_of_the_lock_asks_for_a_new_set_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_change_of_the_lock_asks_for_a_new_set_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name in ("pyproject.toml", "requirements.txt"):
         (tmp_path / name).write_text("a")
     monkeypatch.setattr(dev, "ROOT", tmp_path)
@@ -81,7 +87,9 @@ def test_a_change_of_the_lock_asks_for_a_new_set_up(monkeypatch: pytest.MonkeyPa
     assert dev.fingerprint() != before
 
 
-def test_a_folder_that_is_no_environment_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_environment_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     monkeypatch.setattr(dev, "VENV", tmp_path)
     with pytest.raises(SystemExit, match="is no virtual environment; move it away"):

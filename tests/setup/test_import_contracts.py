@@ -1,4 +1,6 @@
-"""Who may import whom: `make test` checks the contracts, and here each is proved able to fail on a broken copy."""
+"""Who may import whom: `make test` checks the contracts, and here each is proved able to fail on a
+broken copy.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,22 @@ from tools.dev import ROOT
 
 ALL = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 CONTRACTS = [contract for contract in ALL if contract["type"] == "forbidden"]
-LAYERS = [line.split(" | ") for contract in ALL if contract["type"] == "layers" for line in contract["layers"]]
+LAYERS = {
+    folder
+    for contract in ALL
+    if contract["type"] == "layers"
+    for line in contract["layers"]
+    for folder in line.split(" | ")
+}
+LESSONS = [contract for contract in ALL if contract["type"] == "independence"]
 LINT = "from importlinter.cli import lint_imports_command as main; main()"
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    shutil.copytree(ROOT / "labkit", tmp_path / "labkit", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "labkit", tmp_path / "labkit", ignore=shutil.ignore_patterns("__pycache__")
+    )
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
 
@@ -41,7 +52,9 @@ def test_the_untouched_copy_is_kept(copy: Path) -> None:
     [
         (source.removeprefix("labkit."), forbidden)
         for contract in CONTRACTS
-        for source, forbidden in zip(contract["source_modules"], contract["forbidden_modules"], strict=False)
+        for source, forbidden in zip(
+            contract["source_modules"], contract["forbidden_modules"], strict=False
+        )
     ],
 )
 def test_a_forbidden_import_is_noticed(copy: Path, package: str, imports: str) -> None:
@@ -59,8 +72,13 @@ def test_a_detour_is_noticed_too(copy: Path) -> None:
     assert "labkit.shop.stray -> labkit.world.stray" in said, said
 
 
-@pytest.mark.parametrize(("package", "imports"), [("sim", "labkit.real"), ("real", "labkit.sim"), ("world", "labkit.check")])
-def test_neither_the_other_world_nor_a_folder_above_may_be_imported(copy: Path, package: str, imports: str) -> None:
+@pytest.mark.parametrize(
+    ("package", "imports"),
+    [("sim", "labkit.real"), ("real", "labkit.sim"), ("world", "labkit.check")],
+)
+def test_neither_the_other_world_nor_a_folder_above_may_be_imported(
+    copy: Path, package: str, imports: str
+) -> None:
     (copy / "labkit" / package / "stray.py").write_text(f"import {imports}\n")
     code, said = lint(copy)
     assert code == 1
@@ -69,13 +87,21 @@ def test_neither_the_other_world_nor_a_folder_above_may_be_imported(copy: Path, 
 
 def test_every_folder_has_its_layer() -> None:
     folders = {f"labkit.{path.parent.name}" for path in (ROOT / "labkit").glob("*/__init__.py")}
-    assert folders == {folder for line in LAYERS for folder in line}
+    assert folders == LAYERS
 
 
-def test_every_folder_but_the_course_is_under_a_contract() -> None:
+def test_every_folder_but_course_and_lessons_is_under_a_contract() -> None:
     folders = {f"labkit.{path.parent.name}" for path in (ROOT / "labkit").glob("*/__init__.py")}
-    assert folders - {"labkit.course"} == {module for contract in CONTRACTS for module in contract["source_modules"]}
+    held = {module for contract in CONTRACTS for module in contract["source_modules"]}
+    assert folders - {"labkit.course", "labkit.lessons"} == held
 
 
 def test_nothing_may_import_the_course() -> None:
     assert all("labkit.course" in contract["forbidden_modules"] for contract in CONTRACTS)
+    assert all("labkit.lessons" in contract["forbidden_modules"] for contract in CONTRACTS)
+
+
+def test_every_lesson_is_independent_of_the_others() -> None:
+    folders = {path.parent.name for path in (ROOT / "labkit/lessons").glob("*/__init__.py")}
+    listed = {module for contract in LESSONS for module in contract["modules"]}
+    assert {f"labkit.lessons.{folder}" for folder in folders - {"shared"}} == listed

@@ -1,4 +1,6 @@
-"""The lock is exact, complete and the same for everyone: pyproject.toml, requirements.txt and environment.yml agree."""
+"""The lock is exact, complete and the same for everyone: pyproject.toml, requirements.txt and
+environment.yml agree.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,16 @@ from packaging.utils import canonicalize_name
 
 from tools.dev import ROOT
 
-LINES = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
+LINES = [
+    line
+    for line in (ROOT / "requirements.txt").read_text().splitlines()
+    if line and not line.startswith("#")
+]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-ASKED = [*PROJECT["dependencies"], *(line for lines in PROJECT["optional-dependencies"].values() for line in lines)]
+ASKED = [
+    *PROJECT["dependencies"],
+    *(line for lines in PROJECT["optional-dependencies"].values() for line in lines),
+]
 
 
 def exact(line: str) -> bool:
@@ -33,18 +42,28 @@ def locked() -> dict[str, list[Requirement]]:
 def unmet(asked: str) -> str | None:
     """Why the lock does not answer what pyproject.toml asks for, or None."""
     requirement = Requirement(asked)
-    versions = [next(iter(pin.specifier)).version for pin in locked().get(canonicalize_name(requirement.name), [])]
+    versions = [
+        next(iter(pin.specifier)).version
+        for pin in locked().get(canonicalize_name(requirement.name), [])
+    ]
     if not versions:
         return f"{requirement.name} is not in the lock"
     wrong = [version for version in versions if not requirement.specifier.contains(version)]
-    return f"{requirement.name} is locked at {wrong}, which {requirement.specifier} excludes" if wrong else None
+    return (
+        f"{requirement.name} is locked at {wrong}, which {requirement.specifier} excludes"
+        if wrong
+        else None
+    )
 
 
 def test_every_line_is_one_exact_version_with_at_most_a_marker() -> None:
     assert [line for line in LINES if not exact(line)] == []
 
 
-@pytest.mark.parametrize("line", ["redis", "redis>=8", "-e .", "--index-url x", "redis @ file:///x", "a==1 --hash=sha256:0"])
+@pytest.mark.parametrize(
+    "line",
+    ["redis", "redis>=8", "-e .", "--index-url x", "redis @ file:///x", "a==1 --hash=sha256:0"],
+)
 def test_anything_else_is_refused(line: str) -> None:
     assert not exact(line)
 

@@ -21,11 +21,18 @@ FOLDER = re.compile(r"(?<![\w.:/~-])/(?:root|work)/\w")
 
 def tracked() -> list[Path]:
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=False
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
     )
     if listed.returncode:
         pytest.skip("not a git checkout")
-    return [ROOT / name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
+    return [
+        ROOT / name
+        for name in listed.stdout.decode().split("\0")
+        if name and (ROOT / name).is_file()
+    ]
 
 
 def local_things(text: str) -> list[str]:
@@ -36,7 +43,11 @@ def test_no_file_names_an_index_or_a_folder_of_one_machine() -> None:
     found = {}
     for path in tracked():
         data = path.read_bytes()
-        if path != Path(__file__).resolve() and b"\0" not in data and (things := local_things(data.decode("utf-8"))):
+        if (
+            path != Path(__file__).resolve()
+            and b"\0" not in data
+            and (things := local_things(data.decode("utf-8")))
+        ):
             found[str(path.relative_to(ROOT))] = things
     assert found == {}
 
@@ -56,6 +67,9 @@ def test_such_a_thing_is_noticed(text: str) -> None:
     assert local_things(text)
 
 
-@pytest.mark.parametrize("text", ["--no-emit-index-url", "https://redis.io/docs/", "how things work/fail", "a simple index"])
+@pytest.mark.parametrize(
+    "text",
+    ["--no-emit-index-url", "https://redis.io/docs/", "how things work/fail", "a simple index"],
+)
 def test_ordinary_text_is_let_pass(text: str) -> None:
     assert not local_things(text)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from labkit.consistency import LockManager, RedisFencedStore
 from labkit.course.lessons import lessons
+from labkit.locks import LockManager, RedisFencedStore
 from labkit.sim import run
 from labkit.world import World
 from tools.picture import LESSON, PICTURE, first_figure
@@ -24,11 +24,15 @@ def test_its_table_lists_every_lesson_with_its_title_and_minutes() -> None:
     files = sorted((ROOT / "notebooks").glob("*.ipynb"))
     assert [name for _, name, _ in rows] == [path.name for path in files]
     found = lessons(ROOT / "notebooks")
-    assert [(title, int(minutes)) for title, _, minutes in rows] == [(lesson.title, lesson.minutes) for lesson in found]
+    assert [(title, int(minutes)) for title, _, minutes in rows] == [
+        (lesson.title, lesson.minutes) for lesson in found
+    ]
 
 
 def test_its_picture_is_the_one_the_lesson_draws() -> None:
-    assert PICTURE.read_text(encoding="utf-8") == first_figure(LESSON), "run python tools/picture.py"
+    assert PICTURE.read_text(encoding="utf-8") == first_figure(LESSON), (
+        "run python tools/picture.py"
+    )
 
 
 def test_its_example_sells_one_of_two() -> None:
@@ -38,7 +42,13 @@ def test_its_example_sells_one_of_two() -> None:
         redis = world.redis()
         store = RedisFencedStore(redis)
         await store.write("product:42", "2", token=1)
-        names: dict[str, Any] = {"LockManager": LockManager, "redis": redis, "store": store, "random": random, "uuid4": uuid4}
+        names: dict[str, Any] = {
+            "LockManager": LockManager,
+            "redis": redis,
+            "store": store,
+            "random": random,
+            "uuid4": uuid4,
+        }
         exec("async def example():\n" + textwrap.indent(example, "    "), names)
         await names["example"]()
         latest = await store.latest("product:42")

@@ -1,4 +1,5 @@
-"""The choreographed order as a scenario: four services, a relay, a broker and a database, each on a node of its own.
+"""The choreographed order as a scenario: four services, a relay, a broker and a database, each on a
+node of its own.
 
 And what an independent look into the tables says of how it ended.
 """
@@ -14,10 +15,19 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from labkit.consistency.errors import DatabaseUnavailable
-from labkit.consistency.transactions import begin_immediate
-from labkit.sagas import Deadlines, DeadlineWorker, Inbox, Outbox, RedisStreams, Relay, Service, Subscriber
-from labkit.sagas.bus import Receive
+from labkit.base.errors import DatabaseUnavailable
+from labkit.base.transactions import begin_immediate
+from labkit.messaging import (
+    Deadlines,
+    DeadlineWorker,
+    Inbox,
+    Outbox,
+    RedisStreams,
+    Relay,
+    Service,
+    Subscriber,
+)
+from labkit.messaging.bus import Receive
 from labkit.shop.choreography import open_choreography, order_services
 from labkit.shop.order_events import Line, OrderPlaced, order_catalog
 from labkit.shop.payments import open_payments
@@ -33,20 +43,30 @@ GOOD = OrderPlaced("order-good", "ada", "ES", 20_000, (Line("tent", 1), Line("ma
 UNPAID = OrderPlaced("order-unpaid", "bob", "ES", 20_000, (Line("tent", 1),))
 FAR = OrderPlaced("order-far", "ada", "AQ", 20_000, (Line("tent", 2),))
 TOO_MANY = OrderPlaced("order-many", "ada", "ES", 90_000, (Line("mat", 1), Line("tent", 9)))
-ENDS = {GOOD.order: "completed", UNPAID.order: "cancelled", FAR.order: "cancelled", TOO_MANY.order: "cancelled"}
+ENDS = {
+    GOOD.order: "completed",
+    UNPAID.order: "cancelled",
+    FAR.order: "cancelled",
+    TOO_MANY.order: "cancelled",
+}
 SERVICES = ("orders", "warehouse", "payments", "shipping")
 
 
 @dataclass(frozen=True)
 class Wire:
-    """What a hostile broker does to the nth message published, or to the nth delivery: 0 is the first.
+    """What a hostile broker does to the nth message published, or to the nth delivery: 0 is the
+    first.
 
     A delivery may also be named, as (service, type of event): the first one of those.
     """
 
     twice: Sequence[int] = ()  # published twice
-    dropped: Sequence[int | tuple[str, str]] = ()  # lost before it was handled: it comes again later, after younger ones
-    unacknowledged: Sequence[int | tuple[str, str]] = ()  # handled, and the acknowledgement lost: it comes again
+    dropped: Sequence[
+        int | tuple[str, str]
+    ] = ()  # lost before it was handled: it comes again later, after younger ones
+    unacknowledged: Sequence[
+        int | tuple[str, str]
+    ] = ()  # handled, and the acknowledgement lost: it comes again
 
 
 @dataclass
@@ -90,7 +110,9 @@ async def open_all(engine: AsyncEngine) -> None:
 
 @dataclass(frozen=True)
 class Wiring:
-    """Which mechanisms are there. `outbox`: "table", or when the event is published instead: "after" the commit or "within"."""
+    """Which mechanisms are there. `outbox`: "table", or when the event is published instead:
+    "after" the commit or "within".
+    """
 
     inbox: bool = True
     outbox: str = "table"
@@ -137,7 +159,15 @@ async def choreographed(
         outbox = wiring.outbox_of(service.name, world, hostile)
         make = Subscriber if wiring.outbox == "table" else DualWriter
         inbox = wiring.inbox_of(service.name, world)
-        subscriber = make(service, order_catalog(), mine, inbox=inbox, outbox=outbox, within=1.0, observe=world.record)
+        subscriber = make(
+            service,
+            order_catalog(),
+            mine,
+            inbox=inbox,
+            outbox=outbox,
+            within=1.0,
+            observe=world.record,
+        )
 
         async def receive(wire: str) -> None:
             if poisoned(service.name, wire):
@@ -145,12 +175,16 @@ async def choreographed(
             await subscriber.receive(wire)
 
         works: list[Awaitable[None]] = [
-            bus.work(service.name, f"{service.name}-1", hostile.through(service.name, receive), poll=0.2)
+            bus.work(
+                service.name, f"{service.name}-1", hostile.through(service.name, receive), poll=0.2
+            )
         ]
         if service.name == "orders":
             real = Outbox("orders", order_catalog(), clock=world.clock, ids=world.new_id)
             options: dict[str, Any] = {"clock": world.clock, "within": 1.0, "observe": world.record}
-            worker = DeadlineWorker(mine, Deadlines("orders"), real, time_out(world.clock), **options)
+            worker = DeadlineWorker(
+                mine, Deadlines("orders"), real, time_out(world.clock), **options
+            )
             works.append(worker.work(poll=1.0))
         await asyncio.gather(*works)
 
@@ -158,9 +192,16 @@ async def choreographed(
         mine = world.database(timeout=2.0)
         await asyncio.gather(
             *(
-                Relay(mine, name, hostile, owner=owner, clock=world.clock, lease=3.0, within=1.0, observe=world.record).work(
-                    0.1
-                )
+                Relay(
+                    mine,
+                    name,
+                    hostile,
+                    owner=owner,
+                    clock=world.clock,
+                    lease=3.0,
+                    within=1.0,
+                    observe=world.record,
+                ).work(0.1)
                 for name in SERVICES
             )
         )
@@ -173,7 +214,14 @@ async def choreographed(
         while todo:
             try:
                 async with begin_immediate(mine, within=1.0) as connection:
-                    await place(connection, todo[0], inbox=inbox, outbox=outbox, at=world.clock(), patience=patience)
+                    await place(
+                        connection,
+                        todo[0],
+                        inbox=inbox,
+                        outbox=outbox,
+                        at=world.clock(),
+                        patience=patience,
+                    )
                 world.record("placed", order=todo.pop(0).order)
                 if isinstance(outbox, NoOutbox):
                     await outbox.flush()
@@ -187,22 +235,39 @@ async def choreographed(
     world.node("front").boot(front)
     while world.now() < until and not await settled(world, engine, len(orders)):
         await asyncio.sleep(0.5)
-    return await looked_up(engine) | {"dead": await streams(world).dead.read(), "seconds": world.now()}
+    return await looked_up(engine) | {
+        "dead": await streams(world).dead.read(),
+        "seconds": world.now(),
+    }
 
 
 def streams(world: World) -> RedisStreams:
-    return RedisStreams(world.redis(timeout=2.0), retry_after=2.0, early_for=20.0, wait=0.5, observe=world.record)
+    return RedisStreams(
+        world.redis(timeout=2.0), retry_after=2.0, early_for=20.0, wait=0.5, observe=world.record
+    )
 
 
 async def settled(world: World, engine: AsyncEngine, orders: int) -> bool:
-    """Whether every order has ended, everything said has been published, and everybody has handled it."""
+    """Whether every order has ended, everything said has been published, and everybody has handled
+    it.
+    """
     async with engine.connect() as connection:
-        ended = await connection.scalar(text("SELECT count(*) FROM purchases WHERE state <> 'pending'"))
-        waiting = await connection.scalar(text("SELECT count(*) FROM outbox WHERE published_at IS NULL"))
+        ended = await connection.scalar(
+            text("SELECT count(*) FROM purchases WHERE state <> 'pending'")
+        )
+        waiting = await connection.scalar(
+            text("SELECT count(*) FROM outbox WHERE published_at IS NULL")
+        )
     if ended < orders or waiting:
         return False
-    groups = await world.redis(timeout=2.0).xinfo_groups("events") if await world.redis(timeout=2.0).exists("events") else []
-    return len(groups) == len(SERVICES) and all(group["pending"] == 0 and group["lag"] == 0 for group in groups)
+    groups = (
+        await world.redis(timeout=2.0).xinfo_groups("events")
+        if await world.redis(timeout=2.0).exists("events")
+        else []
+    )
+    return len(groups) == len(SERVICES) and all(
+        group["pending"] == 0 and group["lag"] == 0 for group in groups
+    )
 
 
 async def looked_up(engine: AsyncEngine) -> dict[str, Any]:
@@ -231,11 +296,15 @@ def wrong(found: dict[str, Any], orders: Sequence[OrderPlaced]) -> list[str]:
     charged, refunded = dict.fromkeys(LIMITS, 0), dict.fromkeys(LIMITS, 0)
     for order in orders:
         state = found["orders"].get(order.order, "never placed")
-        held, paid, sent = (found[part].get(order.order) for part in ("allocations", "payments", "parcels"))
+        held, paid, sent = (
+            found[part].get(order.order) for part in ("allocations", "payments", "parcels")
+        )
         if state == "completed":
             whole = (held, paid, sent) == ("reserved", "charged", "booked")
         else:
-            whole = state != "pending" and held != "reserved" and paid != "charged" and sent != "booked"
+            whole = (
+                state != "pending" and held != "reserved" and paid != "charged" and sent != "booked"
+            )
         if not whole:
             bad.append(f"{order.order} is {state} with stock {held}, payment {paid}, parcel {sent}")
         if held == "reserved":

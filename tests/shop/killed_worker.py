@@ -1,9 +1,11 @@
-"""Workers to be killed: `python -m tests.shop.killed_worker URL inbox`, then the number of a life on each line of its input.
+"""Workers to be killed: `python -m tests.shop.killed_worker URL inbox`, then the number of a life
+on each line of its input.
 
-Every life is a process of its own, forked from this one, which has imported everything, driven one saga to have every statement
-compiled, and holds no connection. It drives order sagas for ever, and writes a line for every event that is observed. When it
-is gone, this one writes its exit code. The shop's participants are reached as always, by HTTP with a key, and keep all that
-they have in the database; only the sockets are missing.
+Every life is a process of its own, forked from this one, which has imported everything, driven one
+saga to have every statement compiled, and holds no connection. It drives order sagas for ever, and
+writes a line for every event that is observed. When it is gone, this one writes its exit code. The
+shop's participants are reached as always, by HTTP with a key, and keep all that they have in the
+database; only the sockets are missing.
 
 Each life's clock is an hour ahead of the one before, so that the claims of the dead have ended.
 """
@@ -28,7 +30,11 @@ from labkit.shop.participants import create_payments_app, create_shipping_app, c
 from tests.shop.saga_world import PRICES, without_inbox
 
 IN_FLIGHT = 6
-APPS = {"payments": create_payments_app, "warehouse": create_warehouse_app, "shipping": create_shipping_app}
+APPS = {
+    "payments": create_payments_app,
+    "warehouse": create_warehouse_app,
+    "shipping": create_shipping_app,
+}
 
 
 class Life:
@@ -49,18 +55,28 @@ async def nowhere(scope: Any, receive: Any, send: Any) -> None:
     raise ConnectionRefusedError(scope["path"])
 
 
-def make(engine: AsyncEngine, life: Life, *, inbox: bool = True) -> Callable[[Callable[..., Any]], Orchestrator]:
+def make(
+    engine: AsyncEngine, life: Life, *, inbox: bool = True
+) -> Callable[[Callable[..., Any]], Orchestrator]:
     """Everything but the orchestrator itself, which is new in every life."""
     mounts: dict[str, httpx.AsyncBaseTransport] = {}
     for name, create in APPS.items():
         app: Any = create(engine=engine, clock=life.clock)
-        mounts[f"http://{name}"] = httpx.ASGITransport(app if inbox else without_inbox(app, life.new_id))
+        mounts[f"http://{name}"] = httpx.ASGITransport(
+            app if inbox else without_inbox(app, life.new_id)
+        )
     http = httpx.AsyncClient(mounts=mounts, transport=httpx.ASGITransport(nowhere))
     saga = order_saga(http, prices=PRICES, clock=life.clock)
 
     def orchestrator(observe: Callable[..., Any]) -> Orchestrator:
-        resources: dict[str, Any] = {"clock": life.clock, "ids": life.new_id, "rng": random.Random(life.number)}
-        return Orchestrator(engine, [saga], owner=f"life-{life.number}", observe=observe, **resources)
+        resources: dict[str, Any] = {
+            "clock": life.clock,
+            "ids": life.new_id,
+            "rng": random.Random(life.number),
+        }
+        return Orchestrator(
+            engine, [saga], owner=f"life-{life.number}", observe=observe, **resources
+        )
 
     return orchestrator
 

@@ -1,4 +1,6 @@
-"""The order saga in the simulated world: a service, workers and three participants, each on a node, and how it all ended."""
+"""The order saga in the simulated world: a service, workers and three participants, each on a node,
+and how it all ended.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,8 @@ import httpx
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from labkit.base.retry import Retry
 from labkit.sagas.orchestrator import Orchestrator
-from labkit.sagas.retry import Retry
 from labkit.sagas.store import create_sagas
 from labkit.shop.order_saga import order_saga
 from labkit.shop.order_service import create_order_service
@@ -60,12 +62,21 @@ def without_inbox(app: ASGIApp, ids: Callable[[str], str]) -> ASGIApp:
     """The app as if it had no inbox and knew no order again: every request is a new one."""
 
     async def forget(scope: Any, receive: Any, send: Any) -> None:
-        headers = [(name, value) for name, value in scope["headers"] if name not in (b"idempotency-key", b"content-length")]
+        headers = [
+            (name, value)
+            for name, value in scope["headers"]
+            if name not in (b"idempotency-key", b"content-length")
+        ]
         scope = {**scope, "headers": [*headers, (b"idempotency-key", ids("key-").encode())]}
 
         async def rename() -> Any:
             message = await receive()
-            return {**message, "body": message["body"].replace(b'"reference":"', f'"reference":"{ids("again-")}'.encode())}
+            return {
+                **message,
+                "body": message["body"].replace(
+                    b'"reference":"', f'"reference":"{ids("again-")}'.encode()
+                ),
+            }
 
         await app(scope, rename, send)
 
@@ -88,7 +99,15 @@ async def orders(
         saga = order_saga(world.http(), prices=PRICES, clock=world.clock, retry=retry, timeout=1.0)
         owner = world.new_id("worker-")
         resources = {"clock": world.clock, "ids": world.new_id, "rng": world.rng}
-        return Orchestrator(world.database(), [saga], owner=owner, lease=LEASE, within=1.0, observe=world.record, **resources)
+        return Orchestrator(
+            world.database(),
+            [saga],
+            owner=owner,
+            lease=LEASE,
+            within=1.0,
+            observe=world.record,
+            **resources,
+        )
 
     async def serve(name: str, create: Any) -> None:
         app = telling(create(engine=world.database(), clock=world.clock, within=1.0), world)
@@ -96,7 +115,10 @@ async def orders(
 
     async def serve_orders() -> None:
         resources = {"clock": world.clock, "ids": world.new_id}
-        world.serve("orders", create_order_service(orchestrator=orchestrator(), patience=patience, **resources))
+        world.serve(
+            "orders",
+            create_order_service(orchestrator=orchestrator(), patience=patience, **resources),
+        )
 
     async def work() -> None:
         await orchestrator().work(poll=0.5)
@@ -142,7 +164,10 @@ async def books(engine: AsyncEngine) -> dict[str, Any]:
         "purchases": "SELECT state, count(*) FROM purchases GROUP BY state ORDER BY state",
     }
     async with engine.connect() as connection:
-        return {name: [tuple(row) for row in await connection.execute(text(query))] for name, query in queries.items()}
+        return {
+            name: [tuple(row) for row in await connection.execute(text(query))]
+            for name, query in queries.items()
+        }
 
 
 def all_or_nothing(end: dict[str, Any]) -> str:
@@ -158,4 +183,8 @@ def all_or_nothing(end: dict[str, Any]) -> str:
         right = right and "booked" not in parcels and orders in ({}, {"cancelled": 1})
     else:
         right = False
-    return "" if right else f"{end['status']} ({end.get('reason')}): {charged=} {refunded=} {stock=} {parcels=} {orders=}"
+    return (
+        ""
+        if right
+        else f"{end['status']} ({end.get('reason')}): {charged=} {refunded=} {stock=} {parcels=} {orders=}"
+    )

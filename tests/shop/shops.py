@@ -1,4 +1,6 @@
-"""A shop for a test: its service on a fresh database, a client of it, and an independent look into its tables."""
+"""A shop for a test: its service on a fresh database, a client of it, and an independent look into
+its tables.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from labkit.shop.catalogue import Product, open_shop
 from labkit.shop.orders import Locks
 from labkit.shop.service import create_app
-from tests.shop.engines import engine_on
+from tests.support.engines import engine_on
 
-SHELF = (Product("tent", "Tent", 18900, 10), Product("mat", "Mat", 8900, 5), Product("mug", "Mug", 1290, 0))
+SHELF = (
+    Product("tent", "Tent", 18900, 10),
+    Product("mat", "Mat", 8900, 5),
+    Product("mug", "Mug", 1290, 0),
+)
 ONE_TENT: dict[str, Any] = {"items": [{"sku": "tent", "quantity": 1}], "customer": "ada"}
 
 
@@ -35,7 +41,9 @@ class FakeLease:
 
 @dataclass
 class FakeLocks:
-    """Locks that hand out one lease, after `gate` opens, or raise `error`; `keys` is what was asked for."""
+    """Locks that hand out one lease, after `gate` opens, or raise `error`; `keys` is what was asked
+    for.
+    """
 
     granted: FakeLease = field(default_factory=FakeLease)
     error: Exception | None = None
@@ -62,19 +70,29 @@ class Shop:
         self.time = 1_700_000_000.25
         numbers = count(1)
         self.app = create_app(
-            engine=engine, clock=lambda: self.time, ids=lambda prefix: f"{prefix}{next(numbers)}", locks=locks, **options
+            engine=engine,
+            clock=lambda: self.time,
+            ids=lambda prefix: f"{prefix}{next(numbers)}",
+            locks=locks,
+            **options,
         )
-        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://orders")
+        self.client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app), base_url="http://orders"
+        )
 
     async def order(self, body: Any = ONE_TENT, key: str | None = None) -> httpx.Response:
-        return await self.client.post("/orders", json=body, headers={} if key is None else {"Idempotency-Key": key})
+        return await self.client.post(
+            "/orders", json=body, headers={} if key is None else {"Idempotency-Key": key}
+        )
 
     async def stock(self, sku: str = "tent") -> int:
         answer: int = (await self.client.get(f"/products/{sku}")).json()["stock"]
         return answer
 
     async def books(self) -> dict[str, tuple[int, int, int]]:
-        """For each SKU: stock at the start, stock now, sold according to the order lines. Read with plain SQL."""
+        """For each SKU: stock at the start, stock now, sold according to the order lines. Read with
+        plain SQL.
+        """
         query = """SELECT i.sku, i.stock, coalesce(sum(l.quantity), 0) AS sold
                    FROM inventory i LEFT JOIN order_lines l ON l.sku = i.sku GROUP BY i.sku, i.stock"""
         at_first = {product.sku: product.stock for product in SHELF}
@@ -90,11 +108,21 @@ class Shop:
                 text("""SELECT o.id, o.total_cents, sum(l.quantity * l.unit_price_cents) AS total
                         FROM orders o LEFT JOIN order_lines l ON l.order_id = o.id GROUP BY o.id, o.total_cents""")
             )
-            assert all(row.total_cents == row.total for row in sums), "an order's total is the sum of its lines"
+            assert all(row.total_cents == row.total for row in sums), (
+                "an order's total is the sum of its lines"
+            )
 
 
-def in_shop(url: str, scenario: Callable[[Shop], Awaitable[Any]], *, locks: Locks | None = None, **options: Any) -> Any:
-    """Run `scenario(shop)` on a fresh shop in an event loop of its own, and check its books afterwards."""
+def in_shop(
+    url: str,
+    scenario: Callable[[Shop], Awaitable[Any]],
+    *,
+    locks: Locks | None = None,
+    **options: Any,
+) -> Any:
+    """Run `scenario(shop)` on a fresh shop in an event loop of its own, and check its books
+    afterwards.
+    """
 
     async def run() -> Any:
         async with engine_on(url) as engine:

@@ -10,8 +10,8 @@ from pydantic import TypeAdapter
 
 from labkit.shop.catalogue import Product, catalogue, open_shop
 from labkit.shop.models import Sku
-from tests.shop.engines import engine_on
 from tests.shop.shops import Shop
+from tests.support.engines import engine_on
 
 
 def test_every_product_on_file_is_for_sale_once_the_shop_is_open(database: str) -> None:
@@ -35,8 +35,16 @@ def test_every_sku_on_file_is_unique_and_well_formed() -> None:
         TypeAdapter(Sku).validate_python(sku)
 
 
-@pytest.mark.parametrize(("field", "value"), [("price_cents", -1), ("stock", -1), ("price_cents", 9.99), ("sku", "")])
+@pytest.mark.parametrize(
+    ("field", "value"), [("price_cents", -1), ("stock", -1), ("price_cents", 9.99), ("sku", "")]
+)
 def test_a_product_that_makes_no_sense_is_refused(field: str, value: Any) -> None:
-    facts: dict[str, Any] = {"sku": "tent", "name": "Tent", "price_cents": 1, "stock": 1, field: value}
+    facts: dict[str, Any] = {
+        "sku": "tent",
+        "name": "Tent",
+        "price_cents": 1,
+        "stock": 1,
+        field: value,
+    }
     with pytest.raises(ValueError, match=field):
         Product(**facts)

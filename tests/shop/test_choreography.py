@@ -1,4 +1,6 @@
-"""The choreographed order: its event table, what becomes of poison, and the same thing on real servers."""
+"""The choreographed order: its event table, what becomes of poison, and the same thing on real
+servers.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,17 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from labkit import real, sim
-from labkit.consistency.transactions import begin_immediate
-from labkit.sagas import EventGraph, Inbox, MemoryBus, Outbox, Relay, Service, Subscriber
+from labkit.base.transactions import begin_immediate
+from labkit.messaging import EventGraph, Inbox, MemoryBus, Outbox, Relay, Service, Subscriber
 from labkit.shop import choreography, purchases
 from labkit.shop.choreography import open_choreography, order_services
-from labkit.shop.order_events import ORDER_EVENTS, OrderPlaced, PaymentRefunded, StockReserved, order_catalog
+from labkit.shop.order_events import (
+    ORDER_EVENTS,
+    OrderPlaced,
+    PaymentRefunded,
+    StockReserved,
+    order_catalog,
+)
 from labkit.shop.payments import open_payments
 from labkit.shop.placing import place
 from labkit.shop.purchases import noted
@@ -37,7 +45,7 @@ from tests.shop.choreographed import (
     open_all,
     wrong,
 )
-from tests.shop.engines import engine_on
+from tests.support.engines import engine_on
 
 ALL = (GOOD, UNPAID, FAR, TOO_MANY)
 
@@ -109,17 +117,23 @@ class Street:
         self.bus = MemoryBus()
         catalog = order_catalog()
         self.outboxes = {
-            name: Outbox(name, catalog, clock=clock, ids=lambda prefix: f"{prefix}{next(numbers)}") for name in SERVICES
+            name: Outbox(name, catalog, clock=clock, ids=lambda prefix: f"{prefix}{next(numbers)}")
+            for name in SERVICES
         }
         for service in order_services(clock):
             inbox, outbox = Inbox(service.name, clock), self.outboxes[service.name]
-            self.bus.subscribe(service.name, Subscriber(service, catalog, engine, inbox=inbox, outbox=outbox).receive)
+            self.bus.subscribe(
+                service.name,
+                Subscriber(service, catalog, engine, inbox=inbox, outbox=outbox).receive,
+            )
         self.relays = [Relay(engine, name, self.bus, owner="one", clock=clock) for name in SERVICES]
 
     async def place(self, order: OrderPlaced) -> bool:
         async with begin_immediate(self.engine) as connection:
             inbox, outbox = Inbox("orders", clock), self.outboxes["orders"]
-            return await place(connection, order, inbox=inbox, outbox=outbox, at=clock(), patience=60.0)
+            return await place(
+                connection, order, inbox=inbox, outbox=outbox, at=clock(), patience=60.0
+            )
 
     async def settle(self) -> None:
         while sum([await relay.relay() for relay in self.relays]) or await self.bus.drain():
@@ -161,7 +175,11 @@ def test_the_causes_of_an_order_s_events_are_one_chain_from_the_first(sqlite_url
         await street.settle()
         async with engine.connect() as connection:
             (placed,) = await street.outboxes["orders"].said(connection, "event-1")
-            return placed, {e.type: e for outbox in street.outboxes.values() for e in await outbox.said(connection, placed.id)}
+            return placed, {
+                e.type: e
+                for outbox in street.outboxes.values()
+                for e in await outbox.said(connection, placed.id)
+            }
 
     placed, said = play(sqlite_url, scenario)
     assert {name: said[name].causation for name in said} == {
@@ -186,20 +204,37 @@ def test_each_service_may_have_a_database_of_its_own() -> None:
         await open_payments(engines["payments"], LIMITS)
         await open_shipping(engines["shipping"], ["ES"])
         bus, catalog = MemoryBus(), order_catalog()
-        outboxes = {name: Outbox(name, catalog, clock=world.clock, ids=world.new_id) for name in SERVICES}
+        outboxes = {
+            name: Outbox(name, catalog, clock=world.clock, ids=world.new_id) for name in SERVICES
+        }
         for service in order_services(world.clock):
             inbox, outbox = Inbox(service.name, world.clock), outboxes[service.name]
-            subscriber = Subscriber(service, catalog, engines[service.name], inbox=inbox, outbox=outbox)
+            subscriber = Subscriber(
+                service, catalog, engines[service.name], inbox=inbox, outbox=outbox
+            )
             bus.subscribe(service.name, subscriber.receive)
-        relays = [Relay(engines[name], name, bus, owner="one", clock=world.clock) for name in SERVICES]
+        relays = [
+            Relay(engines[name], name, bus, owner="one", clock=world.clock) for name in SERVICES
+        ]
         for order in ALL:
             async with begin_immediate(engines["orders"]) as connection:
                 inbox = Inbox("orders", world.clock)
-                await place(connection, order, inbox=inbox, outbox=outboxes["orders"], at=world.clock(), patience=60.0)
+                await place(
+                    connection,
+                    order,
+                    inbox=inbox,
+                    outbox=outboxes["orders"],
+                    at=world.clock(),
+                    patience=60.0,
+                )
         while sum([await relay.relay() for relay in relays]) or await bus.drain():
             pass
         async with engines["orders"].connect() as connection:
-            return {order.order: await purchases.state(connection, order.order) for order in ALL}, bus.pending, bus.dead
+            return (
+                {order.order: await purchases.state(connection, order.order) for order in ALL},
+                bus.pending,
+                bus.dead,
+            )
 
     assert sim.run(scenario, seed=None).result == (ENDS, [], [])
 
@@ -222,14 +257,22 @@ POISON = [
 
 
 @pytest.mark.parametrize(("service", "kind"), POISON)
-def test_an_order_whose_event_is_dead_ends_cancelled_with_everything_undone(service: str, kind: str) -> None:
+def test_an_order_whose_event_is_dead_ends_cancelled_with_everything_undone(
+    service: str, kind: str
+) -> None:
     args = {"orders": [GOOD], "patience": 15.0, "until": 90.0, "poisoned": kind_is(service, kind)}
     found = sim.run(choreographed, seed=None, args=args).result
     assert found["orders"] == {GOOD.order: "cancelled"}
     assert wrong(found, [GOOD]) == []
-    died = {(letter.group, json.loads(letter.wire)["type"], letter.reason.split(":")[0]) for letter in found["dead"]}
+    died = {
+        (letter.group, json.loads(letter.wire)["type"], letter.reason.split(":")[0])
+        for letter in found["dead"]
+    }
     assert (service, kind, "ZeroDivisionError") in died
-    waited = {("payments", "StockReserved", "Early"), ("shipping", "PaymentCharged", "Early")}  # what it would have built on
+    waited = {
+        ("payments", "StockReserved", "Early"),
+        ("shipping", "PaymentCharged", "Early"),
+    }  # what it would have built on
     assert died <= {(service, kind, "ZeroDivisionError")} | waited
 
 
@@ -238,7 +281,9 @@ def test_other_orders_go_on_while_one_is_poison() -> None:
         return name == "payments" and json.loads(wire)["data"]["order"] == FAR.order
 
     found = sim.run(
-        choreographed, seed=None, args={"orders": ALL, "patience": 15.0, "until": 90.0, "poisoned": poisoned}
+        choreographed,
+        seed=None,
+        args={"orders": ALL, "patience": 15.0, "until": 90.0, "poisoned": poisoned},
     ).result
     assert found["orders"] == ENDS and wrong(found, ALL) == []
     assert {letter.group for letter in found["dead"]} == {"payments"}
@@ -252,7 +297,9 @@ HARD: list[Fault] = [
 ]
 
 
-def test_on_a_real_valkey_and_postgresql_with_crashes_and_duplicates_every_effect_is_there_once() -> None:
+def test_on_a_real_valkey_and_postgresql_with_crashes_and_duplicates_every_effect_is_there_once() -> (
+    None
+):
     wire = Wire(twice=(0, 3), unacknowledged=(5, 9))
     args = {"orders": ALL, "patience": 1e6, "until": 30.0, "wire": wire}
     made = real.run(choreographed, args=args, faults=HARD)

@@ -1,8 +1,8 @@
 """Take one mechanism away, and exactly its anomaly comes back: the table of the lesson, asserted.
 
-The trades of these runs do what they are told each time they are told (`EACH_TIME`), so that what protects the effect is the
-mechanism and not the trade. Nobody's patience ends, except where a deadline is the point.
-"""
+The trades of these runs do what they are told each time they are told (`EACH_TIME`), so that what
+protects the effect is the mechanism and not the trade. Nobody's patience ends, except where a
+deadline is the point."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ FAULTS: dict[str, tuple[Wire, Sequence[Fault]]] = {
     "none": (Wire(), ()),
     "StockReserved comes twice": (Wire(twice=[RESERVED]), ()),
     "OrderPlaced comes twice": (Wire(twice=[0]), ()),
-    "payments dies when it has charged": (Wire(), [Crash("payments", after="handled", nth=4, restart_after=1.0)]),
+    "payments dies when it has charged": (
+        Wire(),
+        [Crash("payments", after="handled", nth=4, restart_after=1.0)],
+    ),
     "the front dies when it has said it": (Wire(), [Crash("front", after="said directly")]),
     "the front dies when it has placed it": (Wire(), [Crash("front", after="placed")]),
 }
@@ -69,23 +72,37 @@ WIRINGS = {"full": FULL, "no inbox": NO_INBOX, "after": AFTER, "within": WITHIN}
 
 
 def ended(wiring: Wiring, wire: Wire, faults: Sequence[Fault], **args: Any) -> list[str]:
-    given = {"orders": [GOOD], "wiring": wiring, "wire": wire, "patience": 1e6, "until": 12.0, **args}
+    given = {
+        "orders": [GOOD],
+        "wiring": wiring,
+        "wire": wire,
+        "patience": 1e6,
+        "until": 12.0,
+        **args,
+    }
     return wrong(run(choreographed, seed=None, faults=faults, args=given).result, given["orders"])
 
 
-@pytest.mark.parametrize(("wiring", "fault"), TABLE, ids=[f"{wiring}, {fault}" for wiring, fault in TABLE])
+@pytest.mark.parametrize(
+    ("wiring", "fault"), TABLE, ids=[f"{wiring}, {fault}" for wiring, fault in TABLE]
+)
 def test_without_a_mechanism_this_fault_does_this(wiring: str, fault: str) -> None:
     wire, faults = FAULTS[fault]
     assert ended(WIRINGS[wiring], wire, faults) == TABLE[wiring, fault]
 
 
 def test_the_deadline_ends_what_a_lost_event_left_pending_and_undoes_it() -> None:
-    """Publishing after the commit loses the event; the deadline does not bring it back, and does cancel the order."""
+    """Publishing after the commit loses the event; the deadline does not bring it back, and does
+    cancel the order.
+    """
     wire, faults = FAULTS["payments dies when it has charged"]
     given = {"orders": [GOOD], "wiring": AFTER, "wire": wire, "patience": 10.0, "until": 30.0}
     found = run(choreographed, seed=None, faults=faults, args=given).result
     assert wrong(found, [GOOD]) == WHOLE
-    assert (found["orders"], found["payments"]) == ({GOOD.order: "cancelled"}, {GOOD.order: "refunded"})
+    assert (found["orders"], found["payments"]) == (
+        {GOOD.order: "cancelled"},
+        {GOOD.order: "refunded"},
+    )
 
 
 LATE = Wire(dropped=[("payments", "StockReserved")])  # it comes again when the order has timed out

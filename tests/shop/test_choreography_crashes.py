@@ -1,4 +1,6 @@
-"""The choreographed order in the simulated world: a crash at every point, and a search over what a broker may do."""
+"""The choreographed order in the simulated world: a crash at every point, and a search over what a
+broker may do.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,17 @@ from labkit.check import Invariant
 from labkit.sim import falsify, run
 from labkit.sim.spaces import crashes, lost_replies, partitions, pauses
 from labkit.world import Crash, Fault, LoseReply, Partition, Pause, Run
-from tests.shop.choreographed import ENDS, FAR, GOOD, SERVICES, TOO_MANY, UNPAID, Wire, choreographed, wrong
+from tests.shop.choreographed import (
+    ENDS,
+    FAR,
+    GOOD,
+    SERVICES,
+    TOO_MANY,
+    UNPAID,
+    Wire,
+    choreographed,
+    wrong,
+)
 
 ALL = (GOOD, UNPAID, FAR, TOO_MANY)
 PATIENT = {"patience": 1e6}
@@ -24,13 +36,19 @@ POINTS = ("placed", "published", "marked", "delivered", "handled", "acknowledged
 
 @cache
 def points(order: Any, patience: float) -> list[tuple[str, str, int]]:
-    """Every point of the calm run at which something has just become true: (node, event, which one of its kind)."""
+    """Every point of the calm run at which something has just become true: (node, event, which one
+    of its kind).
+    """
     seen: Counter[str] = Counter()
     before: dict[str, str] = {}
     found = []
-    for event in run(choreographed, seed=None, args={"orders": [order], "patience": patience}).history.of(*POINTS):
+    for event in run(
+        choreographed, seed=None, args={"orders": [order], "patience": patience}
+    ).history.of(*POINTS):
         seen[event.kind] += 1
-        if event.kind != "acknowledged" or before.get(event.node) == "handled":  # else the service had nothing to do with it
+        if (
+            event.kind != "acknowledged" or before.get(event.node) == "handled"
+        ):  # else the service had nothing to do with it
             found.append((event.node, event.kind, seen[event.kind]))
         before[event.node] = event.kind
     return found
@@ -54,26 +72,50 @@ def the_same_so_far() -> int:
 
 
 @pytest.mark.parametrize(
-    ("order", "since"), [(FAR, lambda: 0), (GOOD, the_same_so_far)], ids=["an order that is undone", "an order that goes well"]
+    ("order", "since"),
+    [(FAR, lambda: 0), (GOOD, the_same_so_far)],
+    ids=["an order that is undone", "an order that goes well"],
 )
-def test_a_crash_at_any_point_ends_as_if_there_had_been_none(order: Any, since: Callable[[], int]) -> None:
+def test_a_crash_at_any_point_ends_as_if_there_had_been_none(
+    order: Any, since: Callable[[], int]
+) -> None:
     bad = {}
     for node, kind, nth in points(order, 1e6)[since() :]:
-        found = ended([Crash(node, after=kind, nth=nth, restart_after=1.0)], orders=[order], **PATIENT)
-        if found["orders"] != {order.order: ENDS[order.order]} or wrong(found, [order]) or found["dead"]:
+        found = ended(
+            [Crash(node, after=kind, nth=nth, restart_after=1.0)], orders=[order], **PATIENT
+        )
+        if (
+            found["orders"] != {order.order: ENDS[order.order]}
+            or wrong(found, [order])
+            or found["dead"]
+        ):
             bad[node, kind, nth] = found["orders"], wrong(found, [order]), found["dead"]
     assert not bad
 
 
 CUT: dict[str, list[Fault]] = {
-    "the relay stands still for longer than its claim": [Pause("relay", after="published", nth=2, for_=5.0)],
-    "payments stands still in the middle of a delivery": [Pause("payments", after="delivered", nth=4, for_=5.0)],
-    "the database is away for a while": [Partition(("database",), after="published", nth=3, for_=6.0)],
+    "the relay stands still for longer than its claim": [
+        Pause("relay", after="published", nth=2, for_=5.0)
+    ],
+    "payments stands still in the middle of a delivery": [
+        Pause("payments", after="delivered", nth=4, for_=5.0)
+    ],
+    "the database is away for a while": [
+        Partition(("database",), after="published", nth=3, for_=6.0)
+    ],
     "the broker is away for a while": [Partition(("redis",), after="handled", nth=5, for_=6.0)],
-    "an answer to COMMIT is lost": [LoseReply(src="payments", dst="database", label="COMMIT", after="delivered", nth=4)],
-    "an answer to XADD is lost": [LoseReply(src="relay", dst="redis", label="XADD", after="published", nth=1)],
-    "an answer to XACK is lost": [LoseReply(src="shipping", dst="redis", label="XACK", after="handled", nth=6)],
-    "a message read by nobody who lives": [LoseReply(src="warehouse", dst="redis", label="XREADGROUP", at=0.0)],
+    "an answer to COMMIT is lost": [
+        LoseReply(src="payments", dst="database", label="COMMIT", after="delivered", nth=4)
+    ],
+    "an answer to XADD is lost": [
+        LoseReply(src="relay", dst="redis", label="XADD", after="published", nth=1)
+    ],
+    "an answer to XACK is lost": [
+        LoseReply(src="shipping", dst="redis", label="XACK", after="handled", nth=6)
+    ],
+    "a message read by nobody who lives": [
+        LoseReply(src="warehouse", dst="redis", label="XREADGROUP", at=0.0)
+    ],
     "a service is gone for a long time": [Crash("shipping", at=0.0, restart_after=8.0)],
 }
 
@@ -86,7 +128,9 @@ def test_under_this_fault_every_effect_is_there_once(faults: list[Fault]) -> Non
     assert wrong(found, ALL) == [] and found["dead"] == []
 
 
-def test_two_relays_at_once_publish_what_one_does_and_the_second_takes_over_when_the_first_dies() -> None:
+def test_two_relays_at_once_publish_what_one_does_and_the_second_takes_over_when_the_first_dies() -> (
+    None
+):
     both = run(choreographed, seed=None, args={"orders": ALL, "relays": 2, **PATIENT})
     messages = [event.data["id"] for event in both.history.of("published")]
     assert len(messages) == len(set(messages)) and wrong(both.result, ALL) == []
@@ -114,13 +158,23 @@ SPACES = [
 def as_it_must(run: Run) -> str | None:
     """Each effect once; and the one end it must have, unless the deadline may strike."""
     orders = run.args["orders"]
-    ends = {order.order: ENDS[order.order] for order in orders} if run.args["patience"] == PATIENT["patience"] else {}
-    bad = [f"{order} is not {end}" for order, end in ends.items() if run.result["orders"].get(order) != end]
+    ends = (
+        {order.order: ENDS[order.order] for order in orders}
+        if run.args["patience"] == PATIENT["patience"]
+        else {}
+    )
+    bad = [
+        f"{order} is not {end}"
+        for order, end in ends.items()
+        if run.result["orders"].get(order) != end
+    ]
     return "; ".join(bad + wrong(run.result, orders)) or None
 
 
 def test_a_search_over_duplicates_reorderings_losses_faults_and_deadlines_finds_nothing() -> None:
-    """A sample of what was searched by hand: 1,600 runs of up to three faults, with the deadline and without."""
+    """A sample of what was searched by hand: 1,600 runs of up to three faults, with the deadline
+    and without.
+    """
     args = {
         "orders": st.sampled_from([(GOOD,), (FAR,), (GOOD, FAR)]),
         "wire": wires,
@@ -128,6 +182,11 @@ def test_a_search_over_duplicates_reorderings_losses_faults_and_deadlines_finds_
         "patience": st.sampled_from([PATIENT["patience"], 0.05, 0.2, 0.5, 1.0, 2.0, 5.0]),
     }
     found = falsify(
-        choreographed, Invariant("each effect exactly once", as_it_must), faults=SPACES, at_most=2, args=args, runs=30
+        choreographed,
+        Invariant("each effect exactly once", as_it_must),
+        faults=SPACES,
+        at_most=2,
+        args=args,
+        runs=30,
     )
     assert found, found

@@ -1,4 +1,6 @@
-"""The table of commands in `participants` says what is answered and what is refused: each row is tried."""
+"""The table of commands in `participants` says what is answered and what is refused: each row is
+tried.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,8 @@ import httpx
 from fastapi import FastAPI
 
 from labkit.shop import participants
-from tests.shop.engines import engine_on
 from tests.shop.saga_world import open_everything
+from tests.support.engines import engine_on
 
 LATE = {"reference": "undone"}
 CHARGE: dict[str, Any] = {"reference": "done", "customer": "ada", "cents": 500}
@@ -29,16 +31,22 @@ COMMANDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/parcels/book", BOOK | LATE),
     ("/parcels/book", BOOK),
     ("/parcels/book", {"reference": "far", "address": {"country": "XX"}}),
-    *((undo, {"reference": "done"}) for undo in ("/payments/refund", "/allocations/release", "/parcels/cancel")),
+    *(
+        (undo, {"reference": "done"})
+        for undo in ("/payments/refund", "/allocations/release", "/parcels/cancel")
+    ),
 )
 """Everything that can be answered: what undoes comes before what it undoes, and after it."""
 
 
 def promised() -> dict[str, tuple[set[str], set[int]]]:
     """The table: for each path, the fields of a 200, and the statuses of its refusals."""
-    rows = re.findall(r"^\| `POST (\S+)` \| (.*?) \| ?(.*?) ?\|$", participants.__doc__ or "", re.MULTILINE)
+    rows = re.findall(
+        r"^\| `POST (\S+)` \| (.*?) \| ?(.*?) ?\|$", participants.__doc__ or "", re.MULTILINE
+    )
     return {
-        path: (set(fields.split(", ")), {int(word) for word in re.findall(r"\d+", refused)}) for path, fields, refused in rows
+        path: (set(fields.split(", ")), {int(word) for word in re.findall(r"\d+", refused)})
+        for path, fields, refused in rows
     }
 
 
@@ -66,12 +74,18 @@ def test_each_command_answers_and_refuses_as_the_table_says(sqlite_url: str) -> 
 
 
 async def ask(app: FastAPI, path: str, command: dict[str, Any], key: str) -> httpx.Response:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://shop"
+    ) as client:
         return await client.post(path, json=command, headers={"Idempotency-Key": key})
 
 
 def test_the_table_names_every_command_there_is() -> None:
     one: dict[str, Any] = {"engine": None, "clock": lambda: 0.0}
-    create = (participants.create_payments_app, participants.create_warehouse_app, participants.create_shipping_app)
+    create = (
+        participants.create_payments_app,
+        participants.create_warehouse_app,
+        participants.create_shipping_app,
+    )
     paths = {path for app in (make(**one) for make in create) for path in app.openapi()["paths"]}
     assert promised().keys() == paths

@@ -1,8 +1,9 @@
-"""Every order in which the messages of an order can be delivered, one by one: each ends completed or cancelled, all or nothing.
+"""Every order in which the messages of an order can be delivered, one by one: each ends completed
+or cancelled, all or nothing.
 
-The four services run on one SQLite in memory whose state is saved and put back, so that from each state every next delivery is
-tried; states that are the same are visited once. The deadline may strike at any moment of it.
-"""
+The four services run on one SQLite in memory whose state is saved and put back, so that from each
+state every next delivery is tried; states that are the same are visited once. The deadline may
+strike at any moment of it."""
 
 from __future__ import annotations
 
@@ -16,16 +17,44 @@ from typing import Any
 
 import pytest
 
-from labkit.consistency.transactions import begin_immediate
-from labkit.sagas import Deadlines, DeadlineWorker, Delivery, Early, Inbox, MemoryBus, Outbox, Service, Subscriber
+from labkit.base.transactions import begin_immediate
+from labkit.messaging import (
+    Deadlines,
+    DeadlineWorker,
+    Delivery,
+    Early,
+    Inbox,
+    MemoryBus,
+    Outbox,
+    Service,
+    Subscriber,
+)
 from labkit.shop.choreography import order_services
 from labkit.shop.order_events import ORDER_EVENTS, OrderPlaced, StockReserved, order_catalog
 from labkit.shop.placing import place, time_out
-from tests.sagas.in_memory import Memory
+from tests.messaging.in_memory import Memory
 from tests.shop import ablations
-from tests.shop.choreographed import ENDS, FAR, GOOD, SERVICES, TOO_MANY, UNPAID, looked_up, open_all, wrong
+from tests.shop.choreographed import (
+    ENDS,
+    FAR,
+    GOOD,
+    SERVICES,
+    TOO_MANY,
+    UNPAID,
+    looked_up,
+    open_all,
+    wrong,
+)
 
-TABLES = ["purchases", "allocations", "allocation_lines", "payments", "accounts", "parcels", "inventory"]
+TABLES = [
+    "purchases",
+    "allocations",
+    "allocation_lines",
+    "payments",
+    "accounts",
+    "parcels",
+    "inventory",
+]
 TABLES += ["order_copies", "order_notes", "deadlines", "inbox", "outbox_counters"]
 EVERYTHING = frozenset(kind.__name__ for kind in ORDER_EVENTS)
 DUE = Delivery("the deadline", "")
@@ -42,23 +71,37 @@ class State:
 class Lab:
     """The four services, a bus in memory, and a database that can be put back."""
 
-    def __init__(self, database: Memory, twice: Collection[str], services: Sequence[Service] | None, inbox: type) -> None:
+    def __init__(
+        self,
+        database: Memory,
+        twice: Collection[str],
+        services: Sequence[Service] | None,
+        inbox: type,
+    ) -> None:
         self.database, self.engine = database, database.engine
         self.twice = twice
         self.bus = MemoryBus()
         self.now = 0.0
         self._cause, self._made = "", 0
         catalog = order_catalog()
-        self.outboxes = {name: Outbox(name, catalog, clock=self.clock, ids=self.ids) for name in SERVICES}
+        self.outboxes = {
+            name: Outbox(name, catalog, clock=self.clock, ids=self.ids) for name in SERVICES
+        }
         self.catalog = catalog
         self.reactions: dict[str, set[str]] = {}
         for service in services or order_services(self.clock):
             self.reactions[service.name] = {kind.__name__ for kind in service.reactions}
             outbox = self.outboxes[service.name]
-            subscriber = Subscriber(service, catalog, self.engine, inbox=inbox(service.name, self.clock), outbox=outbox)
+            subscriber = Subscriber(
+                service, catalog, self.engine, inbox=inbox(service.name, self.clock), outbox=outbox
+            )
             self.bus.subscribe(service.name, subscriber.receive)
         self.deadlines = DeadlineWorker(
-            self.engine, Deadlines("orders"), self.outboxes["orders"], time_out(self.clock), clock=lambda: self.now + 1e9
+            self.engine,
+            Deadlines("orders"),
+            self.outboxes["orders"],
+            time_out(self.clock),
+            clock=lambda: self.now + 1e9,
         )
 
     def clock(self) -> float:
@@ -78,12 +121,17 @@ class Lab:
 
     def key(self) -> str:
         """What of the state matters: every row, and the messages on their way."""
-        rows = [sorted(map(repr, self.database.raw.execute(f"SELECT * FROM {table}"))) for table in TABLES]
+        rows = [
+            sorted(map(repr, self.database.raw.execute(f"SELECT * FROM {table}")))
+            for table in TABLES
+        ]
         pending = sorted((delivery.to, delivery.wire) for delivery in self.bus.pending)
         return hashlib.sha256(repr((rows, pending)).encode()).hexdigest()
 
     async def step(self, delivery: Delivery) -> bool:
-        """One delivery, or the deadline; and what was said of it is on its way. False: it has to come again."""
+        """One delivery, or the deadline; and what was said of it is on its way. False: it has to
+        come again.
+        """
         self._cause, self._made = f"{delivery.to} {delivery.wire}", 0
         if delivery is DUE:
             done = bool(await self.deadlines.fire())
@@ -93,7 +141,9 @@ class Lab:
         return done
 
     def concerns(self, delivery: Delivery) -> bool:
-        """Whether the service reacts to this message: if not, its delivery changes nothing, whenever it comes."""
+        """Whether the service reacts to this message: if not, its delivery changes nothing,
+        whenever it comes.
+        """
         return self.kind(delivery) in self.reactions[delivery.to]
 
     def kind(self, delivery: Delivery) -> str:
@@ -104,7 +154,9 @@ class Lab:
         for (wire,) in take_all(self.database.raw):
             await self.bus.publish(wire)
         fresh = [delivery for delivery in self.bus.pending[before:] if self.concerns(delivery)]
-        self.bus.pending[before:] = [copy for copy in fresh for _ in range(1 + (self.kind(copy) in self.twice))]
+        self.bus.pending[before:] = [
+            copy for copy in fresh for _ in range(1 + (self.kind(copy) in self.twice))
+        ]
 
 
 def take_all(raw: sqlite3.Connection) -> list[tuple[str]]:
@@ -123,7 +175,8 @@ async def explore(
     services: Sequence[Service] | None = None,
     inbox: type = Inbox,
 ) -> tuple[Counter[str], int, list[str]]:
-    """From the placed order, every state that some order of delivery leads to: how it can end, how many states, what is wrong.
+    """From the placed order, every state that some order of delivery leads to: how it can end, how
+    many states, what is wrong.
 
     `deadline`: it may strike at any moment; `twice`: the events that the bus delivers twice.
     """
@@ -131,7 +184,14 @@ async def explore(
     await open_all(database.engine)
     lab = Lab(database, twice, services, inbox)
     async with begin_immediate(database.engine) as connection:
-        await place(connection, order, inbox=Inbox("orders", lab.clock), outbox=lab.outboxes["orders"], at=0.0, patience=60.0)
+        await place(
+            connection,
+            order,
+            inbox=Inbox("orders", lab.clock),
+            outbox=lab.outboxes["orders"],
+            at=0.0,
+            patience=60.0,
+        )
     await lab.publish()
     ends: Counter[str] = Counter()
     bad: list[str] = []
@@ -162,7 +222,9 @@ ORDERS = {"good": GOOD, "unpaid": UNPAID, "far": FAR, "too many": TOO_MANY}
 
 
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
-def test_without_a_deadline_every_order_of_delivery_leads_to_the_one_end(order: OrderPlaced) -> None:
+def test_without_a_deadline_every_order_of_delivery_leads_to_the_one_end(
+    order: OrderPlaced,
+) -> None:
     ends, states, bad = asyncio.run(explore(order, deadline=False))
     assert not bad
     assert set(ends) == {ENDS[order.order]} and states >= 12
@@ -176,7 +238,9 @@ def test_with_every_message_delivered_twice_it_is_the_same_one_end(order: OrderP
 
 
 @pytest.mark.parametrize("order", [GOOD, FAR], ids=["good", "far"])
-def test_whenever_the_deadline_strikes_each_order_of_delivery_ends_all_or_nothing(order: OrderPlaced) -> None:
+def test_whenever_the_deadline_strikes_each_order_of_delivery_ends_all_or_nothing(
+    order: OrderPlaced,
+) -> None:
     ends, states, bad = asyncio.run(explore(order, deadline=True))
     assert not bad
     assert set(ends) == {"cancelled", ENDS[order.order]} and states >= 200
@@ -190,14 +254,20 @@ class NoInbox(ablations.NoInbox):
 
 
 def test_it_sees_that_a_trade_without_tombstones_does_what_was_undone_before() -> None:
-    _, _, bad = asyncio.run(explore(GOOD, deadline=True, services=order_services(lambda: 0.0, **ablations.EACH_TIME)))
+    _, _, bad = asyncio.run(
+        explore(GOOD, deadline=True, services=order_services(lambda: 0.0, **ablations.EACH_TIME))
+    )
     assert "order-good is cancelled with stock released, payment charged, parcel booked" in bad
 
 
 def test_it_sees_that_without_an_inbox_what_comes_twice_is_done_twice() -> None:
     services = order_services(lambda: 0.0, **ablations.EACH_TIME)
-    _, _, bad = asyncio.run(explore(UNPAID, deadline=False, twice=["PaymentDeclined"], services=services, inbox=NoInbox))
-    assert "stock is {'mat': 5, 'tent': 9}, and should be {'mat': 5, 'tent': 8}" in bad  # put back twice
+    _, _, bad = asyncio.run(
+        explore(UNPAID, deadline=False, twice=["PaymentDeclined"], services=services, inbox=NoInbox)
+    )
+    assert (
+        "stock is {'mat': 5, 'tent': 9}, and should be {'mat': 5, 'tent': 8}" in bad
+    )  # put back twice
 
 
 def test_it_sees_that_an_early_message_which_is_dropped_leaves_the_order_pending() -> None:

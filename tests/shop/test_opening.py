@@ -1,4 +1,6 @@
-"""Opening a participant: again, as after a restart, is harmless; a number or a country out of bounds is refused whole."""
+"""Opening a participant: again, as after a restart, is harmless; a number or a country out of
+bounds is refused whole.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,9 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from labkit.consistency.transactions import begin_immediate
+from labkit.base.transactions import begin_immediate
 from labkit.shop import payments, purchases, shipping, warehouse
-from tests.shop.engines import engine_on
+from tests.support.engines import engine_on
 
 
 def on(url: str, scenario: Callable[[AsyncEngine], Awaitable[Any]]) -> Any:
@@ -36,7 +38,9 @@ def test_opened_again_an_account_stays_as_it_is_and_a_new_one_is_added(database:
             await payments.charge(connection, "o1", "ada", 60)
         for _ in range(2):
             await payments.open_payments(engine, {"ada": 500, "carla": 7, "bob": 0})
-        assert await rows(engine, "SELECT customer, limit_cents, charged_cents FROM accounts ORDER BY customer") == [
+        assert await rows(
+            engine, "SELECT customer, limit_cents, charged_cents FROM accounts ORDER BY customer"
+        ) == [
             ("ada", 100, 60),
             ("bob", 0, 0),
             ("carla", 7, 0),
@@ -52,7 +56,10 @@ def test_opened_again_the_stock_stays_what_was_left(database: str) -> None:
             await warehouse.reserve(connection, "o1", [("tent", 2)])
         for stock in ({"tent": 3, "mat": 2}, {}):
             await warehouse.open_warehouse(engine, stock)
-        assert await rows(engine, "SELECT sku, stock FROM inventory ORDER BY sku") == [("mat", 2), ("tent", 1)]
+        assert await rows(engine, "SELECT sku, stock FROM inventory ORDER BY sku") == [
+            ("mat", 2),
+            ("tent", 1),
+        ]
 
     on(database, scenario)
 
@@ -61,7 +68,11 @@ def test_opened_again_more_countries_are_served_and_none_less(database: str) -> 
     async def scenario(engine: AsyncEngine) -> None:
         for served in (["PT", "ES", "PT"], ["FR", "ES"], []):
             await shipping.open_shipping(engine, served)
-        assert await rows(engine, "SELECT country FROM countries ORDER BY country") == [("ES",), ("FR",), ("PT",)]
+        assert await rows(engine, "SELECT country FROM countries ORDER BY country") == [
+            ("ES",),
+            ("FR",),
+            ("PT",),
+        ]
 
     on(database, scenario)
 
@@ -88,12 +99,17 @@ def test_processes_that_open_at_once_open_it_once(database: str) -> None:
         for bad in (-5, "many", True, 1.5)
     ],
 )
-def test_a_number_out_of_bounds_is_named_and_nothing_is_made(start: Any, given: Any, sqlite_url: str) -> None:
+def test_a_number_out_of_bounds_is_named_and_nothing_is_made(
+    start: Any, given: Any, sqlite_url: str
+) -> None:
     async def scenario(engine: AsyncEngine) -> None:
         with pytest.raises(ValueError) as refusal:
             await start(engine, given)
         field = "limits" if start is payments.open_payments else "stock"
-        assert str(refusal.value) == f"{field}['eve'] must be a whole number of at least 0, got {given['eve']!r}"
+        assert (
+            str(refusal.value)
+            == f"{field}['eve'] must be a whole number of at least 0, got {given['eve']!r}"
+        )
         async with engine.connect() as connection:
             assert await connection.run_sync(lambda plain: inspect(plain).get_table_names()) == []
 
@@ -105,12 +121,16 @@ def test_what_is_no_country_is_neither_served_nor_booked(country: Any, sqlite_ur
     async def scenario(engine: AsyncEngine) -> None:
         with pytest.raises(ValueError) as refusal:
             await shipping.open_shipping(engine, ["PT", country])
-        assert str(refusal.value) == f"served needs a country of two capital letters, got {country!r}"
+        assert (
+            str(refusal.value) == f"served needs a country of two capital letters, got {country!r}"
+        )
         await shipping.open_shipping(engine, ["PT"])
         async with begin_immediate(engine) as connection:
             with pytest.raises(ValueError) as refusal:
                 await shipping.book(connection, "o1", {"country": country})
-        assert str(refusal.value) == f"address needs a country of two capital letters, got {country!r}"
+        assert (
+            str(refusal.value) == f"address needs a country of two capital letters, got {country!r}"
+        )
         assert await rows(engine, "SELECT country FROM countries") == [("PT",)]
         assert await rows(engine, "SELECT * FROM parcels") == []
 

@@ -7,10 +7,10 @@ from collections import Counter
 
 import pytest
 
-from labkit.consistency.errors import LockTimeout
-from tests.shop.engines import lost_commit
+from labkit.locks.errors import LockTimeout
 from tests.shop.shops import ONE_TENT, FakeLease, FakeLocks, Shop, in_shop
 from tests.shop.test_orders import assert_problem, cart
+from tests.support.engines import lost_commit
 
 
 def test_a_repeated_key_replays_the_first_answer_and_sells_once(database: str) -> None:
@@ -20,7 +20,10 @@ def test_a_repeated_key_replays_the_first_answer_and_sells_once(database: str) -
         again = await shop.order(key="k")
         assert (first.status_code, "idempotent-replayed" in first.headers) == (201, False)
         assert (again.status_code, again.content) == (201, first.content)
-        assert (again.headers["location"], again.headers["idempotent-replayed"]) == (first.headers["location"], "true")
+        assert (again.headers["location"], again.headers["idempotent-replayed"]) == (
+            first.headers["location"],
+            "true",
+        )
         assert (await shop.order(key="another")).json()["id"] != first.json()["id"]
         assert await shop.stock() == 8
 
@@ -31,7 +34,11 @@ def test_the_same_key_with_another_cart_is_refused(database: str) -> None:
     async def scenario(shop: Shop) -> None:
         await shop.order(key="k")
         assert_problem(await shop.order(cart(("tent", 2)), key="k"), 422, "idempotency-key-reused")
-        assert_problem(await shop.order({**ONE_TENT, "customer": "bob"}, key="k"), 422, "idempotency-key-reused")
+        assert_problem(
+            await shop.order({**ONE_TENT, "customer": "bob"}, key="k"),
+            422,
+            "idempotency-key-reused",
+        )
         assert await shop.stock() == 9
 
     in_shop(database, scenario)
@@ -42,12 +49,20 @@ def test_a_refusal_is_replayed_too_even_when_there_is_stock_again(database: str)
         for body, status in ((cart(("mug", 1)), 409), (cart(("yacht", 1)), 404)):
             first = await shop.order(body, key=f"k{status}")
             async with shop.engine.begin() as connection:
-                await connection.exec_driver_sql("UPDATE inventory SET stock = stock + 1 WHERE sku = 'mug'")
+                await connection.exec_driver_sql(
+                    "UPDATE inventory SET stock = stock + 1 WHERE sku = 'mug'"
+                )
             again = await shop.order(body, key=f"k{status}")
-            assert (first.status_code, again.status_code, again.content) == (status, status, first.content)
+            assert (first.status_code, again.status_code, again.content) == (
+                status,
+                status,
+                first.content,
+            )
             assert again.headers["content-type"] == "application/problem+json"
             async with shop.engine.begin() as connection:
-                await connection.exec_driver_sql("UPDATE inventory SET stock = stock - 1 WHERE sku = 'mug'")
+                await connection.exec_driver_sql(
+                    "UPDATE inventory SET stock = stock - 1 WHERE sku = 'mug'"
+                )
 
     in_shop(database, scenario)
 
@@ -60,15 +75,24 @@ def test_an_invalid_order_does_not_use_its_key_up(database: str) -> None:
     in_shop(database, scenario)
 
 
-@pytest.mark.parametrize("executed", [True, False], ids=["the database did it", "the database did not"])
-def test_an_order_whose_answer_was_lost_is_sold_once_when_it_is_repeated(database: str, executed: bool) -> None:
+@pytest.mark.parametrize(
+    "executed", [True, False], ids=["the database did it", "the database did not"]
+)
+def test_an_order_whose_answer_was_lost_is_sold_once_when_it_is_repeated(
+    database: str, executed: bool
+) -> None:
     async def scenario(shop: Shop) -> None:
-        with lost_commit(shop.engine, nth=2, executed=executed):  # the first commit is the claim of the key
+        with lost_commit(
+            shop.engine, nth=2, executed=executed
+        ):  # the first commit is the claim of the key
             lost = await shop.order(key="k")
         assert_problem(lost, 503, "unavailable", outcome="unknown")
         assert await shop.stock() == (9 if executed else 10)
         retry = await shop.order(key="k")
-        assert (retry.status_code, retry.headers.get("idempotent-replayed")) == (201, "true" if executed else None)
+        assert (retry.status_code, retry.headers.get("idempotent-replayed")) == (
+            201,
+            "true" if executed else None,
+        )
         assert await shop.stock() == 9
 
     in_shop(database, scenario)
@@ -83,12 +107,24 @@ def test_a_claim_whose_answer_was_lost_has_sold_nothing(database: str) -> None:
     in_shop(database, scenario)
 
 
-def test_a_refusal_that_could_not_be_stored_has_sold_nothing_and_is_refused_again(database: str) -> None:
+def test_a_refusal_that_could_not_be_stored_has_sold_nothing_and_is_refused_again(
+    database: str,
+) -> None:
     async def scenario(shop: Shop) -> None:
         for executed in (True, False):
             with lost_commit(shop.engine, nth=2, executed=executed):
-                assert_problem(await shop.order(cart(("mug", 1)), key=f"k{executed}"), 503, "unavailable", outcome="failed")
-            assert_problem(await shop.order(cart(("mug", 1)), key=f"k{executed}"), 409, "insufficient-stock", available=0)
+                assert_problem(
+                    await shop.order(cart(("mug", 1)), key=f"k{executed}"),
+                    503,
+                    "unavailable",
+                    outcome="failed",
+                )
+            assert_problem(
+                await shop.order(cart(("mug", 1)), key=f"k{executed}"),
+                409,
+                "insufficient-stock",
+                available=0,
+            )
 
     in_shop(database, scenario)
 
@@ -111,7 +147,9 @@ def test_a_repeat_while_the_first_is_in_progress_is_told_to_come_back(database: 
     in_shop(database, scenario, locks=locks)
 
 
-def test_a_first_request_that_was_slower_than_its_claim_sells_nothing_any_more(database: str) -> None:
+def test_a_first_request_that_was_slower_than_its_claim_sells_nothing_any_more(
+    database: str,
+) -> None:
     async def scenario(shop: Shop) -> None:
         slow = asyncio.create_task(shop.order(key="k"))
         await locks.asked.wait()

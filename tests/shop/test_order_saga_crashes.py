@@ -1,8 +1,9 @@
-"""The order saga over HTTP in the simulated world: whatever crashes, pauses or gets lost, all four effects or none, each once.
+"""The order saga over HTTP in the simulated world: whatever crashes, pauses or gets lost, all four
+effects or none, each once.
 
-`tests/sagas/test_crash_points.py` has every pair of crashes, in memory. Here the crashes are real ones (no finally block runs),
-the participants are the shop's own behind a network, and requests may arrive twice, or long after their undo.
-"""
+`tests/sagas/test_crash_points.py` has every pair of crashes, in memory. Here the crashes are real
+ones (no finally block runs), the participants are the shop's own behind a network, and requests may
+arrive twice, or long after their undo."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ STORIES: dict[str, dict[str, Any]] = {
     "the parcel is refused": {"country": "XX"},
 }
 EVENTS = ("saving", "saved", "applied", "calling", "called", "effect")
-WHOLE = Invariant("all four effects or none, each at most once", lambda run: all_or_nothing(run.result) or None)
+WHOLE = Invariant(
+    "all four effects or none, each at most once", lambda run: all_or_nothing(run.result) or None
+)
 every_story = pytest.mark.parametrize("args", STORIES.values(), ids=STORIES)
 
 
@@ -42,8 +45,12 @@ def crash(point: tuple[str, int], node: str = "worker0", later: int = 0) -> Faul
 
 def assert_whole(plans: Sequence[Sequence[Fault]], args: dict[str, Any]) -> None:
     """Each plan of faults, on a schedule of its own, ends whole."""
-    made = sweep(orders, seeds=range(len(plans)), faults=lambda seed: plans[seed], invariant=WHOLE, args=args)
-    broken = [(run.seed, run.faults, run.error or all_or_nothing(run.result)) for run in made.broken]
+    made = sweep(
+        orders, seeds=range(len(plans)), faults=lambda seed: plans[seed], invariant=WHOLE, args=args
+    )
+    broken = [
+        (run.seed, run.faults, run.error or all_or_nothing(run.result)) for run in made.broken
+    ]
     assert not broken, broken
 
 
@@ -73,10 +80,18 @@ FAULTS: dict[str, list[Fault]] = {
     "the answer to the charge is lost": [LoseReply(dst="payments", at=0.0)],
     "every answer of shipping is lost for a while": [Loss(0.9, src="shipping", at=0.0, for_=3.0)],
     "every request arrives twice": [Duplication(1.0, at=0.0)],
-    "payments is slower than the time-out": [Slow(600.0, src="worker0", dst="payments", at=0.0, for_=SLOW_FOR)],
-    "shipping is slower than the time-out": [Slow(600.0, src="worker0", dst="shipping", at=0.0, for_=SLOW_FOR)],
-    "the answer to a commit is lost": [LoseReply(src="worker0", dst="database", label="COMMIT", after="called")],
-    "a worker stops for longer than its claim": [Pause("worker0", after="calling", nth=2, for_=3 * LEASE)],
+    "payments is slower than the time-out": [
+        Slow(600.0, src="worker0", dst="payments", at=0.0, for_=SLOW_FOR)
+    ],
+    "shipping is slower than the time-out": [
+        Slow(600.0, src="worker0", dst="shipping", at=0.0, for_=SLOW_FOR)
+    ],
+    "the answer to a commit is lost": [
+        LoseReply(src="worker0", dst="database", label="COMMIT", after="called")
+    ],
+    "a worker stops for longer than its claim": [
+        Pause("worker0", after="calling", nth=2, for_=3 * LEASE)
+    ],
 }
 
 
@@ -119,7 +134,9 @@ def test_one_crash_is_enough_without_an_inbox() -> None:
 
 
 def in_flight_twice(run: Run) -> str | None:
-    """Whether two workers were in a call of one step at once, neither of which had been stopped in the midst of it."""
+    """Whether two workers were in a call of one step at once, neither of which had been stopped in
+    the midst of it.
+    """
     calls: dict[tuple[str, str], list[tuple[str, float, float]]] = {}
     open_: dict[tuple[str, str, str], float] = {}
     for event in run.history.events:
@@ -129,12 +146,18 @@ def in_flight_twice(run: Run) -> str | None:
                 open_[event.node, *step] = event.at
             elif (began := open_.pop((event.node, *step), None)) is not None:
                 calls.setdefault(step, []).append((event.node, began, event.at))
-    pauses = [(span.node, span.start, span.end or math.inf) for span in run.history.spans if span.kind == "pause"]
+    pauses = [
+        (span.node, span.start, span.end or math.inf)
+        for span in run.history.spans
+        if span.kind == "pause"
+    ]
     for step, made in calls.items():
         awake = [
             (node, began, ended)
             for node, began, ended in made
-            if not any(who == node and start <= ended and began <= end for who, start, end in pauses)
+            if not any(
+                who == node and start <= ended and began <= end for who, start, end in pauses
+            )
         ]
         for (node, began, ended), (other, other_began, other_ended) in combinations(awake, 2):
             if node != other and began < other_ended and other_began < ended:

@@ -1,8 +1,9 @@
-"""The orchestrator's process is killed (SIGKILL) a hundred times, on a real PostgreSQL: nothing lost, nobody charged twice.
+"""The orchestrator's process is killed (SIGKILL) a hundred times, on a real PostgreSQL: nothing
+lost, nobody charged twice.
 
-Every life is killed after a number of observed events drawn from a seed, in the midst of several sagas; the last one lives.
-What happened is counted by plain SQL: an account's `charged_cents` only ever grows.
-"""
+Every life is killed after a number of observed events drawn from a seed, in the midst of several
+sagas; the last one lives. What happened is counted by plain SQL: an account's `charged_cents` only
+ever grows."""
 
 from __future__ import annotations
 
@@ -35,20 +36,32 @@ class Lives:
         self.rng = random.Random(2026)
         self.orders = self.alive = 0
         self.desk = make(engine, Life())(lambda *_, **__: None)
-        self.command = [sys.executable, "-m", "tests.shop.killed_worker", url, "inbox" if inbox else "no inbox"]
+        self.command = [
+            sys.executable,
+            "-m",
+            "tests.shop.killed_worker",
+            url,
+            "inbox" if inbox else "no inbox",
+        ]
 
     def open(self) -> None:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self.process = subprocess.Popen(self.command, text=True, bufsize=1, env={**os.environ, "PYTHONPATH": ROOT}, **pipes)
+        self.process = subprocess.Popen(
+            self.command, text=True, bufsize=1, env={**os.environ, "PYTHONPATH": ROOT}, **pipes
+        )
 
     async def accept_orders(self, number: int) -> None:
         for _ in range(number):
-            customer, country = self.rng.choices((("ada", "PT"), ("poor", "PT"), ("ada", "XX")), (5, 1, 2))[0]
+            customer, country = self.rng.choices(
+                (("ada", "PT"), ("poor", "PT"), ("ada", "XX")), (5, 1, 2)
+            )[0]
             self.orders += 1
             await self.desk.start("order", cart(customer, country), saga_id=f"order-{self.orders}")
 
     async def one(self, life: int, events: float) -> int:
-        """One life, killed after so many events, or when nothing is left to do. Returns its exit code."""
+        """One life, killed after so many events, or when nothing is left to do. Returns its exit
+        code.
+        """
         self.process.stdin.write(f"{life}\n")
         seen, killed, words = 0, False, self._read()
         while True:
@@ -60,7 +73,11 @@ class Lives:
                     return int(code)
                 case _:
                     seen += 1
-            if self.alive and not killed and (seen >= events or (events == math.inf and await self._nothing_left())):
+            if (
+                self.alive
+                and not killed
+                and (seen >= events or (events == math.inf and await self._nothing_left()))
+            ):
                 os.kill(self.alive, signal.SIGKILL)
                 killed = True
             words = self._read()
@@ -72,7 +89,9 @@ class Lives:
 
     async def _nothing_left(self) -> bool:
         async with self.engine.connect() as connection:
-            query = "SELECT count(*) FROM sagas WHERE status IN ('pending', 'running', 'compensating')"
+            query = (
+                "SELECT count(*) FROM sagas WHERE status IN ('pending', 'running', 'compensating')"
+            )
             return await connection.scalar(text(query)) == 0
 
     def close(self) -> None:
@@ -112,25 +131,48 @@ async def look(engine: AsyncEngine) -> dict[str, Any]:
                   GROUP BY saga_id, step, direction HAVING count(*) > 1) AS again"""
     async with engine.connect() as connection:
         rows = (await connection.execute(text(orders))).all()
-        money = (await connection.execute(text("SELECT sum(charged_cents), sum(refunded_cents) FROM accounts"))).one()
-        stock = dict((await connection.execute(text("SELECT sku, stock FROM inventory"))).tuples().all())
+        money = (
+            await connection.execute(
+                text("SELECT sum(charged_cents), sum(refunded_cents) FROM accounts")
+            )
+        ).one()
+        stock = dict(
+            (await connection.execute(text("SELECT sku, stock FROM inventory"))).tuples().all()
+        )
         again = (await connection.execute(text(repeated))).scalar_one()
-    return {"rows": rows, "charged": int(money[0]), "refunded": int(money[1]), "stock": stock, "again": again}
+    return {
+        "rows": rows,
+        "charged": int(money[0]),
+        "refunded": int(money[1]),
+        "stock": stock,
+        "again": again,
+    }
 
 
 def wrong_with(seen: dict[str, Any]) -> list[str]:
-    done, none = ("charged", "reserved", "booked", "completed"), {None, "refunded", "void", "released", "cancelled"}
+    done, none = (
+        ("charged", "reserved", "booked", "completed"),
+        {None, "refunded", "void", "released", "cancelled"},
+    )
     wrong, completed = [], 0
     for row in seen["rows"]:
         effects = (row.payment, row.allocation, row.parcel, row.purchase)
         completed += row.status == "completed"
-        if not (effects == done if row.status == "completed" else row.status == "compensated" and {*effects} <= none):
+        if not (
+            effects == done
+            if row.status == "completed"
+            else row.status == "compensated" and {*effects} <= none
+        ):
             wrong.append(f"{row.id} is {row.status} with {effects}")
     if len(seen["rows"]) != seen["orders"]:
         wrong.append(f"{len(seen['rows'])} sagas of {seen['orders']} orders")
     if seen["charged"] - seen["refunded"] != completed * TOTAL:
-        wrong.append(f"{completed} orders of {TOTAL}, charged {seen['charged']}, refunded {seen['refunded']}")
-    if seen["charged"] > TOTAL * sum(row.payment in ("charged", "refunded") for row in seen["rows"]):
+        wrong.append(
+            f"{completed} orders of {TOTAL}, charged {seen['charged']}, refunded {seen['refunded']}"
+        )
+    if seen["charged"] > TOTAL * sum(
+        row.payment in ("charged", "refunded") for row in seen["rows"]
+    ):
         wrong.append(f"charged {seen['charged']}: somebody was charged twice")
     if seen["stock"] != {"tent": 1000 - completed, "mat": 1000 - 2 * completed, "leaflet": 1000}:
         wrong.append(f"{completed} completed, and the stock is {seen['stock']}")

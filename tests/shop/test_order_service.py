@@ -1,4 +1,6 @@
-"""The order service and its participants over HTTP: keys, refusals, problems, and what an operator sees and does."""
+"""The order service and its participants over HTTP: keys, refusals, problems, and what an operator
+sees and does.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from labkit.base.retry import Retry
 from labkit.sagas.orchestrator import Orchestrator
-from labkit.sagas.retry import Retry
 from labkit.shop.order_saga import order_saga
 from labkit.shop.order_service import create_order_service
 from labkit.shop.participants import create_payments_app, create_shipping_app, create_warehouse_app
-from tests.shop.engines import engine_on
 from tests.shop.saga_world import PRICES, all_or_nothing, books, cart, open_everything
+from tests.support.engines import engine_on
 
 
 class Hosts(httpx.AsyncBaseTransport):
@@ -41,15 +43,24 @@ class Town:
         numbers, hosts = count(1), Hosts()
         self.apps = hosts.apps
         self.http = httpx.AsyncClient(transport=hosts)
-        resources: dict[str, Any] = {"clock": lambda: self.now, "ids": lambda prefix: f"{prefix}{next(numbers)}"}
+        resources: dict[str, Any] = {
+            "clock": lambda: self.now,
+            "ids": lambda prefix: f"{prefix}{next(numbers)}",
+        }
         saga = order_saga(self.http, prices=PRICES, clock=resources["clock"], retry=AT_ONCE)
-        self.worker = Orchestrator(engine, [saga], rng=random.Random(1), owner="worker", **resources)
-        self.apps["orders"] = create_order_service(orchestrator=self.worker, patience=600.0, **resources)
+        self.worker = Orchestrator(
+            engine, [saga], rng=random.Random(1), owner="worker", **resources
+        )
+        self.apps["orders"] = create_order_service(
+            orchestrator=self.worker, patience=600.0, **resources
+        )
         for name, create in PARTICIPANTS.items():
             self.apps[name] = create(engine=engine, clock=resources["clock"])
 
     async def post(self, url: str, body: Any = None, key: str | None = None) -> httpx.Response:
-        return await self.http.post(f"http://{url}", json=body, headers={} if key is None else {"Idempotency-Key": key})
+        return await self.http.post(
+            f"http://{url}", json=body, headers={} if key is None else {"Idempotency-Key": key}
+        )
 
     async def get(self, url: str) -> Any:
         return (await self.http.get(f"http://{url}")).json()
@@ -78,28 +89,51 @@ def answering(status: int, body: dict[str, Any] | None = None) -> Any:
     """An app that always says this."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        headers = [(b"content-type", b"application/problem+json" if body is not None else b"text/html")]
+        headers = [
+            (b"content-type", b"application/problem+json" if body is not None else b"text/html")
+        ]
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"<p>" if body is None else json.dumps(body).encode()})
+        await send(
+            {
+                "type": "http.response.body",
+                "body": b"<p>" if body is None else json.dumps(body).encode(),
+            }
+        )
 
     return app
 
 
-def test_an_order_is_accepted_at_once_and_its_location_says_what_became_of_it(database: str) -> None:
+def test_an_order_is_accepted_at_once_and_its_location_says_what_became_of_it(
+    database: str,
+) -> None:
     async def scenario(town: Town) -> None:
         accepted = await town.post("orders/orders", cart())
         assert accepted.status_code == 202
         location = accepted.headers["Location"]
-        assert accepted.json() == {"saga_id": location.removeprefix("/sagas/"), "status": "accepted"}
+        assert accepted.json() == {
+            "saga_id": location.removeprefix("/sagas/"),
+            "status": "accepted",
+        }
         assert (await town.get(f"orders{location}"))["status"] == "pending"
         await town.worker.recover()
         shown = await town.get(f"orders{location}")
         assert shown["status"] == "completed"
-        names = ["create_order", "reserve_stock", "charge_payment", "schedule_shipping", "complete_order"]
+        names = [
+            "create_order",
+            "reserve_stock",
+            "charge_payment",
+            "schedule_shipping",
+            "complete_order",
+        ]
         assert shown["steps"] == [{"name": name, "status": "completed"} for name in names]
         assert not all_or_nothing({**shown, **await books(town.engine)})
-        assert [each["saga_id"] for each in await town.get("orders/sagas?status=completed")] == [shown["saga_id"]]
-        assert [fact["event"] for fact in await town.get(f"orders{location}/timeline")][:2] == ["pending", "running"]
+        assert [each["saga_id"] for each in await town.get("orders/sagas?status=completed")] == [
+            shown["saga_id"]
+        ]
+        assert [fact["event"] for fact in await town.get(f"orders{location}/timeline")][:2] == [
+            "pending",
+            "running",
+        ]
 
     in_town(database, scenario)
 
@@ -122,7 +156,11 @@ def test_an_order_is_accepted_at_once_and_its_location_says_what_became_of_it(da
             "reserve_stock: TurnedDown: 9 of 'tent' wanted, 3 available; nothing of this order was sold",
             ["cancel_order"],
         ),
-        ({**cart(), "items": [{"sku": "yurt", "quantity": 1}]}, "create_order: UnknownSku: no SKU 'yurt'", []),
+        (
+            {**cart(), "items": [{"sku": "yurt", "quantity": 1}]},
+            "create_order: UnknownSku: no SKU 'yurt'",
+            [],
+        ),
     ],
     ids=["declined", "not served", "out of stock", "unknown"],
 )
@@ -142,9 +180,11 @@ def test_a_refused_order_says_why_and_what_was_undone(
 
 def test_what_costs_nothing_is_not_charged(sqlite_url: str) -> None:
     async def scenario(town: Town) -> None:
-        location = (await town.post("orders/orders", {**cart(), "items": [{"sku": "leaflet", "quantity": 1}]})).headers[
-            "Location"
-        ]
+        location = (
+            await town.post(
+                "orders/orders", {**cart(), "items": [{"sku": "leaflet", "quantity": 1}]}
+            )
+        ).headers["Location"]
         await town.worker.recover()
         assert (await town.get(f"orders{location}"))["status"] == "completed"
         assert (await books(town.engine))["accounts"] == [(0, 0), (0, 0)]
@@ -164,7 +204,9 @@ def test_what_costs_nothing_is_not_charged(sqlite_url: str) -> None:
 )
 def test_an_address_is_short_plain_text(address: dict[str, Any], sqlite_url: str) -> None:
     async def scenario(town: Town) -> None:
-        body = json.dumps({**cart(), "address": address})  # ASCII: also what is no Unicode gets through
+        body = json.dumps(
+            {**cart(), "address": address}
+        )  # ASCII: also what is no Unicode gets through
         assert (await town.http.post("http://orders/orders", content=body)).status_code == 422
 
     in_town(sqlite_url, scenario)
@@ -176,10 +218,16 @@ def test_the_same_key_is_the_same_order(sqlite_url: str) -> None:
         assert len({answer.headers["Location"] for answer in answers}) == 1
         await town.worker.recover()
         again = await town.post("orders/orders", cart(), key="k")
-        assert (again.status_code, again.headers["Location"]) == (202, answers[0].headers["Location"])
+        assert (again.status_code, again.headers["Location"]) == (
+            202,
+            answers[0].headers["Location"],
+        )
         assert not all_or_nothing({"status": "completed", **await books(town.engine)})
         other = await town.post("orders/orders", cart(country="ES"), key="k")
-        assert (other.status_code, other.json()["type"]) == (422, "/problems/idempotency-key-reused")
+        assert (other.status_code, other.json()["type"]) == (
+            422,
+            "/problems/idempotency-key-reused",
+        )
 
     in_town(sqlite_url, scenario)
 
@@ -201,7 +249,10 @@ def test_operators_cancel_retry_and_resolve_over_http(sqlite_url: str) -> None:
         assert (await town.post(f"orders{location}/cancel")).json()["status"] == "pending"
         await town.worker.recover()
         assert (await town.get(f"orders{location}"))["reason"] == "cancelled"
-        for answer in (await town.post(f"orders{location}/retry"), await town.post(f"orders{location}/resolve", {"note": "x"})):
+        for answer in (
+            await town.post(f"orders{location}/retry"),
+            await town.post(f"orders{location}/resolve", {"note": "x"}),
+        ):
             assert (answer.status_code, answer.json()["type"]) == (409, "/problems/wrong-status")
 
         refuses = {**cart(), "address": {"country": "XX"}}
@@ -209,7 +260,9 @@ def test_operators_cancel_retry_and_resolve_over_http(sqlite_url: str) -> None:
         real = town.apps["warehouse"]
         town.apps["warehouse"] = refunding = Refunding(real)
         await town.worker.recover()
-        assert (await town.get("orders/sagas?status=compensation_failed"))[0]["saga_id"] == location.removeprefix("/sagas/")
+        assert (await town.get("orders/sagas?status=compensation_failed"))[0][
+            "saga_id"
+        ] == location.removeprefix("/sagas/")
         refunding.broken = False
         assert (await town.post(f"orders{location}/retry")).json()["status"] == "compensating"
         await town.worker.recover()
@@ -238,10 +291,19 @@ class Refunding:
     ("app", "step"),
     [
         (answering(500), {"status": "unknown", "attempts": 2, "error": "NotDone: answered 500"}),
-        (answering(503, {"outcome": "failed"}), {"status": "failed", "attempts": 2, "error": "NotDone: answered 503"}),
-        (answering(503, {"outcome": "unknown"}), {"status": "unknown", "attempts": 2, "error": "NotDone: answered 503"}),
+        (
+            answering(503, {"outcome": "failed"}),
+            {"status": "failed", "attempts": 2, "error": "NotDone: answered 503"},
+        ),
+        (
+            answering(503, {"outcome": "unknown"}),
+            {"status": "unknown", "attempts": 2, "error": "NotDone: answered 503"},
+        ),
         (answering(429), {"status": "unknown", "attempts": 2, "error": "NotDone: answered 429"}),
-        (answering(403, {"type": "/problems/x", "detail": "Never."}), {"status": "failed", "error": "TurnedDown: Never"}),
+        (
+            answering(403, {"type": "/problems/x", "detail": "Never."}),
+            {"status": "failed", "error": "TurnedDown: Never"},
+        ),
         (answering(404), {"status": "failed", "error": "TurnedDown: 404"}),
     ],
     ids=["500", "503 failed", "503 unknown", "429", "403", "404 without a problem"],
@@ -268,7 +330,9 @@ class OnlyCharge:
         self.charges, self.rest = charges, rest
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await (self.charges if scope["path"].endswith("/charge") else self.rest)(scope, receive, send)
+        await (self.charges if scope["path"].endswith("/charge") else self.rest)(
+            scope, receive, send
+        )
 
 
 # -- the participants by themselves
@@ -285,7 +349,11 @@ def test_a_command_that_comes_twice_is_answered_alike_refusals_too(database: str
             ("payments/payments/charge", CHARGE, 200),
             ("payments/payments/charge", {**CHARGE, "reference": "o2", "customer": "poor"}, 402),
             ("warehouse/allocations/reserve", RESERVE, 200),
-            ("warehouse/allocations/reserve", {**RESERVE, "reference": "o2", "items": [{"sku": "mat", "quantity": 99}]}, 409),
+            (
+                "warehouse/allocations/reserve",
+                {**RESERVE, "reference": "o2", "items": [{"sku": "mat", "quantity": 99}]},
+                409,
+            ),
             ("shipping/parcels/book", BOOK, 200),
             ("shipping/parcels/book", {"reference": "o2", "address": {"country": "XX"}}, 409),
             ("shipping/parcels/cancel", {"reference": "o3"}, 200),
@@ -295,7 +363,10 @@ def test_a_command_that_comes_twice_is_answered_alike_refusals_too(database: str
             first, second = [await town.post(url, body, key=f"k{number}") for _ in range(2)]
             assert first.status_code == second.status_code == status, first.json()
             assert first.content == second.content
-            assert "Idempotent-Replayed" not in first.headers and second.headers["Idempotent-Replayed"] == "true"
+            assert (
+                "Idempotent-Replayed" not in first.headers
+                and second.headers["Idempotent-Replayed"] == "true"
+            )
         async with town.engine.begin() as connection:
             await connection.execute(text("UPDATE accounts SET limit_cents = 1000000"))
         late = await town.post(commands[1][0], commands[1][1], key="k1")
@@ -316,7 +387,12 @@ def test_a_command_that_comes_twice_is_answered_alike_refusals_too(database: str
         ("payments/payments/charge", {**CHARGE, "extra": 1}, "k", 422),
         ("payments/payments/refund", {"reference": "a b"}, "k", 422),
         ("warehouse/allocations/reserve", {**RESERVE, "items": []}, "k", 422),
-        ("shipping/parcels/book", {"reference": "o1", "address": {"country": "Portugal"}}, "k", 422),
+        (
+            "shipping/parcels/book",
+            {"reference": "o1", "address": {"country": "Portugal"}},
+            "k",
+            422,
+        ),
     ],
 )
 def test_a_wrong_command_is_refused_and_changes_nothing(
@@ -339,7 +415,10 @@ def test_a_key_is_not_used_for_another_command(sqlite_url: str) -> None:
             ("payments/payments/refund", {"reference": "o1"}),
         ):
             answer = await town.post(url, body, key="k")
-            assert (answer.status_code, answer.json()["type"]) == (422, "/problems/idempotency-key-reused")
+            assert (answer.status_code, answer.json()["type"]) == (
+                422,
+                "/problems/idempotency-key-reused",
+            )
         assert (await books(town.engine))["accounts"][0] == (500, 0)
 
     in_town(sqlite_url, scenario)

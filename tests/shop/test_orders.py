@@ -1,4 +1,6 @@
-"""The order service on SQLite and on PostgreSQL: what it sells, what it refuses, and how it says so."""
+"""The order service on SQLite and on PostgreSQL: what it sells, what it refuses, and how it says
+so.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,24 @@ import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from labkit.shop.models import Problem
-from tests.shop.engines import lost_commit, sqlite_threads_have_ended
 from tests.shop.shops import ONE_TENT, Shop, in_shop
+from tests.support.engines import lost_commit, sqlite_threads_have_ended
 
 
 def cart(*items: tuple[str, int]) -> dict[str, Any]:
-    return {"items": [{"sku": sku, "quantity": quantity} for sku, quantity in items], "customer": "ada"}
+    return {
+        "items": [{"sku": sku, "quantity": quantity} for sku, quantity in items],
+        "customer": "ada",
+    }
 
 
-def assert_problem(answer: httpx.Response, status: int, kind: str, **members: Any) -> dict[str, Any]:
-    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
+def assert_problem(
+    answer: httpx.Response, status: int, kind: str, **members: Any
+) -> dict[str, Any]:
+    assert (answer.status_code, answer.headers["content-type"]) == (
+        status,
+        "application/problem+json",
+    ), answer.text
     body: dict[str, Any] = answer.json()
     Problem.model_validate(body)
     assert (body["type"], body["status"]) == (f"/problems/{kind}", status)
@@ -56,18 +66,27 @@ def test_fifty_orders_at_once_for_ten_units_sell_exactly_ten(database: str) -> N
     async def scenario(shop: Shop) -> None:
         answers = await asyncio.gather(*(shop.order() for _ in range(50)))
         assert Counter(answer.status_code for answer in answers) == {201: 10, 409: 40}
-        assert len({answer.headers["location"] for answer in answers if answer.status_code == 201}) == 10
+        assert (
+            len({answer.headers["location"] for answer in answers if answer.status_code == 201})
+            == 10
+        )
         assert await shop.books() == {"tent": (10, 0, 10), "mat": (5, 5, 0), "mug": (0, 0, 0)}
 
     in_shop(database, scenario, within=60.0)
 
 
-def test_what_cannot_be_sold_is_refused_with_what_there_is_and_nothing_is_sold(database: str) -> None:
+def test_what_cannot_be_sold_is_refused_with_what_there_is_and_nothing_is_sold(
+    database: str,
+) -> None:
     async def scenario(shop: Shop) -> None:
         short = await shop.order(cart(("mat", 3), ("tent", 6), ("tent", 5)))
         body = assert_problem(short, 409, "insufficient-stock", sku="tent", wanted=11, available=10)
-        assert body["detail"] == "11 of 'tent' wanted, 10 available; nothing of this order was sold."
-        assert_problem(await shop.order(cart(("mat", 1), ("yacht", 1))), 404, "unknown-sku", sku="yacht")
+        assert (
+            body["detail"] == "11 of 'tent' wanted, 10 available; nothing of this order was sold."
+        )
+        assert_problem(
+            await shop.order(cart(("mat", 1), ("yacht", 1))), 404, "unknown-sku", sku="yacht"
+        )
         assert (await shop.stock("mat"), await shop.stock("tent")) == (5, 10)
 
     in_shop(database, scenario)
@@ -99,7 +118,9 @@ def test_what_does_not_exist_is_not_found(database: str) -> None:
         ({"items": ONE_TENT["items"]}, "body.customer"),
     ],
 )
-def test_an_invalid_order_is_told_which_field_and_what_is_allowed(sqlite_url: str, body: Any, field: str) -> None:
+def test_an_invalid_order_is_told_which_field_and_what_is_allowed(
+    sqlite_url: str, body: Any, field: str
+) -> None:
     async def scenario(shop: Shop) -> None:
         (error,) = assert_problem(await shop.order(body), 422, "invalid-request")["errors"]
         assert error["field"] == field and error["value"] and error["allowed"]
@@ -119,11 +140,17 @@ def test_an_invalid_key_or_id_is_told_so(sqlite_url: str) -> None:
     in_shop(sqlite_url, scenario)
 
 
-def test_without_a_database_the_answer_is_503_and_says_that_nothing_happened(tmp_path: Path) -> None:
+def test_without_a_database_the_answer_is_503_and_says_that_nothing_happened(
+    tmp_path: Path,
+) -> None:
     async def scenario(url: str) -> None:
         engine = create_async_engine(url)
         shop = Shop(engine, None)
-        for answer in (await shop.order(), await shop.order(key="k"), await shop.client.get("/products/tent")):
+        for answer in (
+            await shop.order(),
+            await shop.order(key="k"),
+            await shop.client.get("/products/tent"),
+        ):
             body = assert_problem(answer, 503, "unavailable", outcome="failed")
             assert int(answer.headers["retry-after"]) >= 1
             assert str(tmp_path) not in answer.text and "sqlite" not in answer.text.lower(), body
@@ -139,7 +166,9 @@ def test_a_commit_without_an_answer_is_503_and_says_that_it_is_unknown(database:
         with lost_commit(shop.engine):
             assert_problem(await shop.order(), 503, "unavailable", outcome="unknown")
         assert (await shop.order()).status_code == 201
-        assert await shop.stock() == 8, "without a key the retry of a sale that had happened sells again"
+        assert await shop.stock() == 8, (
+            "without a key the retry of a sale that had happened sells again"
+        )
 
     in_shop(database, scenario)
 
@@ -170,14 +199,18 @@ def test_the_openapi_document_describes_every_problem(sqlite_url: str) -> None:
                 responses = operation["responses"]
                 statuses[f"{method} {path}"] = " ".join(sorted(responses))
                 for status, response in responses.items():
-                    kind = "application/json" if status.startswith("2") else "application/problem+json"
+                    kind = (
+                        "application/json" if status.startswith("2") else "application/problem+json"
+                    )
                     assert list(response["content"]) == [kind] and response["description"]
         assert statuses == {
             "post /orders": "201 400 404 409 422 503",
             "get /orders/{order_id}": "200 404 422 503",
             "get /products/{sku}": "200 404 422 503",
         }
-        assert [parameter["name"] for parameter in document["paths"]["/orders"]["post"]["parameters"]] == ["Idempotency-Key"]
+        assert [
+            parameter["name"] for parameter in document["paths"]["/orders"]["post"]["parameters"]
+        ] == ["Idempotency-Key"]
 
     in_shop(sqlite_url, scenario)
 

@@ -1,4 +1,6 @@
-"""Whatever is sent: never a 500, always a problem that can be read; and any sequence of orders agrees with a plain model."""
+"""Whatever is sent: never a 500, always a problem that can be read; and any sequence of orders
+agrees with a plain model.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +16,31 @@ from hypothesis import strategies as st
 
 from labkit.shop.catalogue import open_shop
 from labkit.shop.models import Order, Problem
-from tests.shop.engines import engine_on, lost_commit
 from tests.shop.shops import ONE_TENT, SHELF, Shop, in_shop
+from tests.support.engines import engine_on, lost_commit
 
-repeatable = {"deadline": None, "derandomize": True, "database": None, "suppress_health_check": [HealthCheck.too_slow]}
+repeatable = {
+    "deadline": None,
+    "derandomize": True,
+    "database": None,
+    "suppress_health_check": [HealthCheck.too_slow],
+}
 
 JSON = b"application/json"
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=8)
+scalars = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=8)
+)
 anything = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
 )
 skus = st.sampled_from(["tent", "mat", "mug", "yacht"]) | st.text(st.characters(), max_size=5)
 items = st.fixed_dictionaries({"sku": skus | anything, "quantity": st.integers(-1, 102) | anything})
-nearly = st.fixed_dictionaries({"items": st.lists(items, max_size=3) | anything, "customer": st.just("ada") | anything})
+nearly = st.fixed_dictionaries(
+    {"items": st.lists(items, max_size=3) | anything, "customer": st.just("ada") | anything}
+)
 bodies = st.binary(max_size=40) | (anything | nearly).map(lambda value: json.dumps(value).encode())
 
 
@@ -40,9 +54,17 @@ def test_any_body_and_any_key_get_an_answer_that_can_be_read_and_never_a_500(dat
         @settings(max_examples=200, **repeatable)
         @example(body=b"[" * 100_000, key=None, kind=JSON)
         @example(body=b'{"items": 1' + b"0" * 5000 + b"}", key=None, kind=JSON)
-        @example(body=b'{"items": [{"sku": "\\ud800", "quantity": NaN}], "customer": "\\u0000"}', key=None, kind=JSON)
+        @example(
+            body=b'{"items": [{"sku": "\\ud800", "quantity": NaN}], "customer": "\\u0000"}',
+            key=None,
+            kind=JSON,
+        )
         @example(body=json.dumps(ONE_TENT).encode(), key=b"k", kind=JSON)
-        @given(body=bodies, key=st.none() | st.binary(max_size=4), kind=st.sampled_from([JSON, JSON, JSON, b"text/plain", b""]))
+        @given(
+            body=bodies,
+            key=st.none() | st.binary(max_size=4),
+            kind=st.sampled_from([JSON, JSON, JSON, b"text/plain", b""]),
+        )
         def check(body: bytes, key: bytes | None, kind: bytes) -> None:
             headers: dict[bytes, bytes] = {b"Content-Type": kind}
             if key is not None:
@@ -64,14 +86,18 @@ def test_any_body_and_any_key_get_an_answer_that_can_be_read_and_never_a_500(dat
 class Model:
     """The shop as one would explain it: a dictionary of stock, and the first answer to each key."""
 
-    stock: dict[str, int] = field(default_factory=lambda: {product.sku: product.stock for product in SHELF})
+    stock: dict[str, int] = field(
+        default_factory=lambda: {product.sku: product.stock for product in SHELF}
+    )
     answers: dict[str, tuple[tuple[tuple[str, int], ...], int]] = field(default_factory=dict)
 
     def status(self, lines: tuple[tuple[str, int], ...], key: str | None) -> int:
         if key in self.answers:
             first, status = self.answers[key]
             return status if first == lines else 422
-        wanted = {sku: sum(quantity for other, quantity in lines if other == sku) for sku, _ in lines}
+        wanted = {
+            sku: sum(quantity for other, quantity in lines if other == sku) for sku, _ in lines
+        }
         if any(sku not in self.stock for sku in wanted):
             return 404
         return 409 if any(self.stock[sku] < quantity for sku, quantity in wanted.items()) else 201
@@ -85,7 +111,9 @@ class Model:
 
 
 lines_of_a_cart = st.lists(
-    st.tuples(st.sampled_from(["tent", "mat", "mug", "yacht"]), st.integers(1, 4)), min_size=1, max_size=3
+    st.tuples(st.sampled_from(["tent", "mat", "mug", "yacht"]), st.integers(1, 4)),
+    min_size=1,
+    max_size=3,
 )
 steps = st.tuples(
     lines_of_a_cart.map(tuple),
@@ -96,16 +124,23 @@ steps = st.tuples(
 
 @settings(max_examples=30, **repeatable)
 @given(st.lists(steps, min_size=1, max_size=12))
-def test_any_sequence_of_orders_repeats_and_lost_answers_agrees_with_the_model(sequence: list[Any]) -> None:
+def test_any_sequence_of_orders_repeats_and_lost_answers_agrees_with_the_model(
+    sequence: list[Any],
+) -> None:
     async def scenario(shop: Shop) -> None:
         model = Model()
         for lines, key, fault in sequence:
-            body = {"items": [{"sku": sku, "quantity": quantity} for sku, quantity in lines], "customer": "ada"}
+            body = {
+                "items": [{"sku": sku, "quantity": quantity} for sku, quantity in lines],
+                "customer": "ada",
+            }
             expected, known = model.status(lines, key), key in model.answers
             strikes = fault and expected == 201 and not known
             commit_of_the_sale = 1 if key is None else 2
             injected = (
-                lost_commit(shop.engine, commit_of_the_sale, executed=fault == "answer lost") if strikes else nullcontext()
+                lost_commit(shop.engine, commit_of_the_sale, executed=fault == "answer lost")
+                if strikes
+                else nullcontext()
             )
             with injected:
                 answer = await shop.order(body, key)

@@ -1,4 +1,6 @@
-"""Two replicas of the order service in the simulated world: under every fault nothing is oversold and no key sells twice."""
+"""Two replicas of the order service in the simulated world: under every fault nothing is oversold
+and no key sells twice.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from labkit.consistency.manager import LockManager
+from labkit.locks.manager import LockManager
 from labkit.shop.catalogue import Product, open_shop
 from labkit.shop.service import create_app
 from labkit.sim import run
@@ -21,12 +23,16 @@ STOCK, BUYERS, REPLICAS = 4, 8, 2
 
 
 async def market(world: World, locked: bool) -> dict[str, Any]:
-    """Each buyer wants one tent, and repeats its order with its key, at one replica and the other, until it gets an answer."""
+    """Each buyer wants one tent, and repeats its order with its key, at one replica and the other,
+    until it gets an answer.
+    """
     engine = world.database()
     await open_shop(engine, [Product("tent", "Tent", 18900, STOCK)])
 
     async def serve(name: str) -> None:
-        locks = LockManager(world.redis(), ids=lambda: world.new_id("owner-"), rng=world.rng, lease=2.0, wait=3.0)
+        locks = LockManager(
+            world.redis(), ids=lambda: world.new_id("owner-"), rng=world.rng, lease=2.0, wait=3.0
+        )
         app = create_app(
             engine=world.database(),
             clock=world.clock,
@@ -43,7 +49,9 @@ async def market(world: World, locked: bool) -> dict[str, Any]:
         for attempt in range(8):
             try:
                 url = f"http://orders{(number + attempt) % REPLICAS}/orders"
-                answer = await client.post(url, json=body, headers={"Idempotency-Key": f"key{number}"})
+                answer = await client.post(
+                    url, json=body, headers={"Idempotency-Key": f"key{number}"}
+                )
             except httpx.TransportError:
                 await asyncio.sleep(1.0)
                 continue
@@ -56,7 +64,9 @@ async def market(world: World, locked: bool) -> dict[str, Any]:
     for replica in range(REPLICAS):
         world.node(f"orders{replica}").boot(serve, f"orders{replica}")
     await asyncio.sleep(0.01)
-    answers = await world.join(*(world.node(f"buyer{number}").start(buy, number) for number in range(BUYERS)))
+    answers = await world.join(
+        *(world.node(f"buyer{number}").start(buy, number) for number in range(BUYERS))
+    )
     async with engine.connect() as connection:
         orders = (await connection.execute(text("SELECT customer FROM orders"))).scalars().all()
         stock = (await connection.execute(text("SELECT stock FROM inventory"))).scalar_one()
@@ -76,22 +86,33 @@ FAULTS: dict[str, list[Fault]] = {
 
 @pytest.mark.parametrize("locked", [True, False], ids=["lock", "database only"])
 @pytest.mark.parametrize("faults", FAULTS.values(), ids=FAULTS.keys())
-def test_under_this_fault_nothing_is_oversold_and_every_buyer_is_told_the_truth(faults: Sequence[Fault], locked: bool) -> None:
+def test_under_this_fault_nothing_is_oversold_and_every_buyer_is_told_the_truth(
+    faults: Sequence[Fault], locked: bool
+) -> None:
     for seed in range(3):
         result = run(market, seed=seed, faults=faults, args={"locked": locked}).result
         assert result["stock"] == STOCK - result["orders"].total() >= 0
         assert max(result["orders"].values(), default=0) <= 1, "a key sold twice"
         for number, answer in enumerate(result["answers"]):
             if answer:
-                assert result["orders"][f"buyer{number}"] == (answer == 201), f"buyer{number} was told {answer}"
+                assert result["orders"][f"buyer{number}"] == (answer == 201), (
+                    f"buyer{number} was told {answer}"
+                )
         if not faults:
             assert Counter(result["answers"]) == {201: STOCK, 409: BUYERS - STOCK}
 
 
-def test_while_redis_cannot_be_reached_the_lock_sells_nothing_and_the_database_alone_sells_all() -> None:
+def test_while_redis_cannot_be_reached_the_lock_sells_nothing_and_the_database_alone_sells_all() -> (
+    None
+):
     for seed in range(3):
         sold = {
-            locked: run(market, seed=seed, faults=[Partition(one=("redis",), at=0.0)], args={"locked": locked})
+            locked: run(
+                market,
+                seed=seed,
+                faults=[Partition(one=("redis",), at=0.0)],
+                args={"locked": locked},
+            )
             .result["orders"]
             .total()
             for locked in (True, False)

@@ -1,4 +1,6 @@
-"""The CP mode: no lease, no sale; and a lease that ended, or is not the newest, sells nothing either."""
+"""The CP mode: no lease, no sale; and a lease that ended, or is not the newest, sells nothing
+either.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,8 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from labkit.consistency.errors import LeaseLost, LockError, LockTimeout, LockUnknown
-from labkit.consistency.manager import LockManager
+from labkit.locks.errors import LeaseLost, LockError, LockTimeout, LockUnknown
+from labkit.locks.manager import LockManager
 from tests.shop.shops import FakeLease, FakeLocks, Shop, in_shop
 from tests.shop.test_orders import assert_problem, cart
 
@@ -37,7 +39,9 @@ def test_it_holds_every_sku_of_the_cart_and_fences_each_with_the_token(database:
 
 
 @pytest.mark.parametrize(
-    "error", [LockUnknown("x"), LockTimeout("x"), LeaseLost("x"), LockError("x")], ids=lambda error: type(error).__name__
+    "error",
+    [LockUnknown("x"), LockTimeout("x"), LeaseLost("x"), LockError("x")],
+    ids=lambda error: type(error).__name__,
 )
 def test_without_a_lease_nothing_is_sold(database: str, error: LockError) -> None:
     async def scenario(shop: Shop) -> None:
@@ -53,7 +57,9 @@ def test_without_a_lease_nothing_is_sold(database: str, error: LockError) -> Non
 def test_a_lease_that_has_ended_sells_nothing(database: str, left: list[float]) -> None:
     async def scenario(shop: Shop) -> None:
         body = assert_problem(await shop.order(), 503, "unavailable", outcome="failed")
-        assert body["detail"].startswith("The lease ended before the sale was committed. Nothing was sold.")
+        assert body["detail"].startswith(
+            "The lease ended before the sale was committed. Nothing was sold."
+        )
         assert await shop.stock() == 10
 
     in_shop(database, scenario, locks=FakeLocks(granted=FakeLease(left=left)))
@@ -80,7 +86,9 @@ def test_no_statement_is_given_longer_than_the_lease_has_left(postgres_url: str)
     in_shop(postgres_url, scenario, locks=FakeLocks(granted=FakeLease(left=[0.3])), within=600.0)
 
 
-def test_fifty_orders_at_once_under_real_leases_sell_exactly_ten(database: str, valkey_url: str) -> None:
+def test_fifty_orders_at_once_under_real_leases_sell_exactly_ten(
+    database: str, valkey_url: str
+) -> None:
     redis: Redis = Redis.from_url(valkey_url)
 
     async def scenario(shop: Shop) -> None:
@@ -93,7 +101,9 @@ def test_fifty_orders_at_once_under_real_leases_sell_exactly_ten(database: str, 
     in_shop(database, scenario, locks=manager(redis), within=60.0)
 
 
-def test_carts_in_opposite_order_under_real_leases_do_not_deadlock(database: str, valkey_url: str) -> None:
+def test_carts_in_opposite_order_under_real_leases_do_not_deadlock(
+    database: str, valkey_url: str
+) -> None:
     redis: Redis = Redis.from_url(valkey_url)
 
     async def scenario(shop: Shop) -> None:
@@ -106,7 +116,9 @@ def test_carts_in_opposite_order_under_real_leases_do_not_deadlock(database: str
     in_shop(database, scenario, locks=manager(redis), within=60.0)
 
 
-def test_when_redis_is_down_nothing_is_sold_and_the_database_alone_still_sells(database: str) -> None:
+def test_when_redis_is_down_nothing_is_sold_and_the_database_alone_still_sells(
+    database: str,
+) -> None:
     nowhere: Redis = Redis(host="127.0.0.1", port=1, retry=Retry(NoBackoff(), 0))
 
     async def scenario(shop: Shop) -> None:
@@ -129,7 +141,13 @@ def test_tokens_from_a_simulated_redis_fence_the_rows_in_order(sqlite_url: str) 
         for _ in range(3):
             await shop.order()
             async with shop.engine.connect() as connection:
-                fences.append((await connection.exec_driver_sql("SELECT fence FROM inventory WHERE sku = 'tent'")).scalar_one())
+                fences.append(
+                    (
+                        await connection.exec_driver_sql(
+                            "SELECT fence FROM inventory WHERE sku = 'tent'"
+                        )
+                    ).scalar_one()
+                )
         assert fences == sorted(set(fences)) and fences[0] > 0
         await redis.aclose()
 

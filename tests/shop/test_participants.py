@@ -1,4 +1,6 @@
-"""Payments, warehouse, shipping, purchases: once for a reference, all or nothing, and undo before do is remembered."""
+"""Payments, warehouse, shipping, purchases: once for a reference, all or nothing, and undo before
+do is remembered.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +15,22 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from labkit.consistency.errors import KeyReused, OutOfStock, Refused, UnknownSku
-from labkit.consistency.transactions import begin_immediate
+from labkit.base.errors import KeyReused, Refused
+from labkit.base.transactions import begin_immediate
+from labkit.inventory.errors import OutOfStock, UnknownSku
 from labkit.shop import payments, purchases, shipping, warehouse
 from labkit.shop.refusals import Declined, NotServed, Withdrawn
-from tests.sagas.in_memory import Memory
-from tests.shop.engines import engine_on
+from tests.messaging.in_memory import Memory
+from tests.support.engines import engine_on
 
 LIMITS = {"ada": 100, "bob": 50}
 STOCK = {"tent": 3, "mat": 2}
 
 
 class Desk:
-    """Calls of the participants, each in a transaction of its own; a refusal is caught inside it, and it is committed."""
+    """Calls of the participants, each in a transaction of its own; a refusal is caught inside it,
+    and it is committed.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
@@ -68,7 +73,9 @@ def test_a_payment_is_made_once_and_given_back_once(database: str) -> None:
             assert await desk(payments.refund, "o1") == {"payment": "o1", "refunded_cents": 60}
         assert isinstance(await desk(payments.charge, "o1", "ada", 60), Withdrawn)
         assert await desk(payments.charge, "o4", "ada", 100) == {"payment": "o4", "cents": 100}
-        assert await desk.rows("SELECT charged_cents, refunded_cents FROM accounts WHERE customer = 'ada'") == [(160, 60)]
+        assert await desk.rows(
+            "SELECT charged_cents, refunded_cents FROM accounts WHERE customer = 'ada'"
+        ) == [(160, 60)]
         left = await desk.rows("SELECT reference, state FROM payments ORDER BY reference")
         assert left == [("o1", "refunded"), ("o4", "charged")], "a refusal leaves nothing behind"
 
@@ -121,7 +128,9 @@ def test_the_database_itself_refuses_a_second_refund(database: str) -> None:
         with pytest.raises(IntegrityError, match="no_more_refunded_than_charged"):
             async with desk.engine.begin() as connection:
                 await connection.execute(
-                    text("UPDATE accounts SET refunded_cents = refunded_cents + 60 WHERE customer = 'ada'")
+                    text(
+                        "UPDATE accounts SET refunded_cents = refunded_cents + 60 WHERE customer = 'ada'"
+                    )
                 )
 
     at_desk(database, scenario)
@@ -131,15 +140,32 @@ def test_goods_are_set_aside_all_or_none_and_exactly_they_come_back(database: st
     async def scenario(desk: Desk) -> None:
         lines = [("tent", 1), ("mat", 2), ("tent", 1)]
         for _ in range(2):
-            assert await desk(warehouse.reserve, "o1", lines) == {"allocation": "o1", "lines": {"mat": 2, "tent": 2}}
+            assert await desk(warehouse.reserve, "o1", lines) == {
+                "allocation": "o1",
+                "lines": {"mat": 2, "tent": 2},
+            }
         refusal = await desk(warehouse.reserve, "o2", [("tent", 1), ("mat", 1)])
         assert isinstance(refusal, OutOfStock) and refusal.sku == "mat"
-        assert isinstance(await desk(warehouse.reserve, "o2", [("tent", 1), ("yurt", 1)]), UnknownSku)
-        assert await desk.rows("SELECT sku, stock FROM inventory ORDER BY sku") == [("mat", 0), ("tent", 1)]
-        assert await desk(warehouse.reserve, "o2", [("tent", 1)]) == {"allocation": "o2", "lines": {"tent": 1}}
+        assert isinstance(
+            await desk(warehouse.reserve, "o2", [("tent", 1), ("yurt", 1)]), UnknownSku
+        )
+        assert await desk.rows("SELECT sku, stock FROM inventory ORDER BY sku") == [
+            ("mat", 0),
+            ("tent", 1),
+        ]
+        assert await desk(warehouse.reserve, "o2", [("tent", 1)]) == {
+            "allocation": "o2",
+            "lines": {"tent": 1},
+        }
         for _ in range(2):
-            assert await desk(warehouse.release, "o1") == {"allocation": "o1", "released": {"mat": 2, "tent": 2}}
-        assert await desk.rows("SELECT sku, stock FROM inventory ORDER BY sku") == [("mat", 2), ("tent", 2)]
+            assert await desk(warehouse.release, "o1") == {
+                "allocation": "o1",
+                "released": {"mat": 2, "tent": 2},
+            }
+        assert await desk.rows("SELECT sku, stock FROM inventory ORDER BY sku") == [
+            ("mat", 2),
+            ("tent", 2),
+        ]
         assert isinstance(await desk(warehouse.reserve, "o1", lines), Withdrawn)
         assert await desk(warehouse.release, "o9") == {"allocation": "o9", "released": {}}
         assert isinstance(await desk(warehouse.reserve, "o9", lines), Withdrawn)
@@ -152,15 +178,24 @@ def test_goods_are_set_aside_all_or_none_and_exactly_they_come_back(database: st
 def test_a_parcel_is_booked_once_where_it_is_served(database: str) -> None:
     async def scenario(desk: Desk) -> None:
         for _ in range(2):
-            assert await desk(shipping.book, "o1", {"country": "PT", "street": "x"}) == {"parcel": "parcel-o1"}
+            assert await desk(shipping.book, "o1", {"country": "PT", "street": "x"}) == {
+                "parcel": "parcel-o1"
+            }
         assert isinstance(await desk(shipping.book, "o2", {"country": "US"}), NotServed)
         assert await desk.rows("SELECT reference, state FROM parcels") == [("o1", "booked")]
         for reference, state in (("o1", "cancelled"), ("o3", "void")):
             for _ in range(2):
-                assert await desk(shipping.cancel, reference) == {"parcel": f"parcel-{reference}", "state": "cancelled"}
+                assert await desk(shipping.cancel, reference) == {
+                    "parcel": f"parcel-{reference}",
+                    "state": "cancelled",
+                }
             assert isinstance(await desk(shipping.book, reference, {"country": "PT"}), Withdrawn)
-            assert await desk.rows(f"SELECT state FROM parcels WHERE reference = '{reference}'") == [(state,)]
-        with pytest.raises(ValueError, match="address needs a country of two capital letters, got None"):
+            assert await desk.rows(
+                f"SELECT state FROM parcels WHERE reference = '{reference}'"
+            ) == [(state,)]
+        with pytest.raises(
+            ValueError, match="address needs a country of two capital letters, got None"
+        ):
             await desk(shipping.book, "o4", {})
 
     at_desk(database, scenario)
@@ -170,16 +205,29 @@ def test_a_purchase_is_completed_or_cancelled_and_never_both(database: str) -> N
     async def scenario(desk: Desk) -> None:
         for reference in ("done", "gone"):
             for _ in range(2):
-                assert await desk(purchases.place, reference, "ada", 60, 1.0) == {"order": reference}
+                assert await desk(purchases.place, reference, "ada", 60, 1.0) == {
+                    "order": reference
+                }
         for _ in range(2):
             assert await desk(purchases.complete, "done") == {"order": "done", "state": "completed"}
-            assert await desk(purchases.cancel, "gone", "declined", 2.0) == {"order": "gone", "state": "cancelled"}
-        assert await desk(purchases.cancel, "done", "late", 2.0) == {"order": "done", "state": "completed"}
+            assert await desk(purchases.cancel, "gone", "declined", 2.0) == {
+                "order": "gone",
+                "state": "cancelled",
+            }
+        assert await desk(purchases.cancel, "done", "late", 2.0) == {
+            "order": "done",
+            "state": "completed",
+        }
         assert isinstance(await desk(purchases.complete, "gone"), Withdrawn)
         assert isinstance(await desk(purchases.complete, "never made"), Withdrawn)
-        assert await desk(purchases.cancel, "in advance", "timed out", 2.0) == {"order": "in advance", "state": "cancelled"}
+        assert await desk(purchases.cancel, "in advance", "timed out", 2.0) == {
+            "order": "in advance",
+            "state": "cancelled",
+        }
         assert isinstance(await desk(purchases.place, "in advance", "ada", 60, 3.0), Withdrawn)
-        assert await desk.rows("SELECT reference, state, reason FROM purchases ORDER BY reference") == [
+        assert await desk.rows(
+            "SELECT reference, state, reason FROM purchases ORDER BY reference"
+        ) == [
             ("done", "completed", None),
             ("gone", "cancelled", "declined"),
             ("in advance", "cancelled", "timed out"),
@@ -189,7 +237,9 @@ def test_a_purchase_is_completed_or_cancelled_and_never_both(database: str) -> N
 
 
 def test_doing_and_undoing_at_once_leaves_no_half(database: str) -> None:
-    """Each pair races on connections of its own; whichever is first, the charge is given back or refused."""
+    """Each pair races on connections of its own; whichever is first, the charge is given back or
+    refused.
+    """
 
     async def scenario(desk: Desk) -> None:
         for number in range(10):
@@ -202,7 +252,9 @@ def test_doing_and_undoing_at_once_leaves_no_half(database: str) -> None:
                 desk(payments.charge, reference, "ada", 9),
             ]
             await asyncio.gather(*(racing[number % 2 :] + racing[: number % 2]))
-        assert await desk.rows("SELECT charged_cents - refunded_cents FROM accounts WHERE customer = 'ada'") == [(0,)]
+        assert await desk.rows(
+            "SELECT charged_cents - refunded_cents FROM accounts WHERE customer = 'ada'"
+        ) == [(0,)]
         assert await desk.rows("SELECT stock FROM inventory WHERE sku = 'tent'") == [(3,)]
         states = {state for (state,) in await desk.rows("SELECT state FROM payments")}
         assert states <= {"refunded", "void"}
@@ -213,23 +265,40 @@ def test_doing_and_undoing_at_once_leaves_no_half(database: str) -> None:
 def test_many_customers_at_once_stay_within_limit_and_stock(database: str) -> None:
     async def scenario(desk: Desk) -> None:
         charges = [desk(payments.charge, f"o{number}", "ada", 30) for number in range(8)]
-        takes = [desk(warehouse.reserve, f"o{number}", [("tent", 1), ("mat", 1)]) for number in range(8)]
+        takes = [
+            desk(warehouse.reserve, f"o{number}", [("tent", 1), ("mat", 1)]) for number in range(8)
+        ]
         answers = await asyncio.gather(*charges, *takes)
         assert sum(isinstance(answer, dict) for answer in answers[:8]) == 3
         assert sum(isinstance(answer, dict) for answer in answers[8:]) == 2
-        assert await desk.rows("SELECT charged_cents FROM accounts WHERE customer = 'ada'") == [(90,)]
-        assert await desk.rows("SELECT sku, stock FROM inventory ORDER BY sku") == [("mat", 0), ("tent", 1)]
+        assert await desk.rows("SELECT charged_cents FROM accounts WHERE customer = 'ada'") == [
+            (90,)
+        ]
+        assert await desk.rows("SELECT sku, stock FROM inventory ORDER BY sku") == [
+            ("mat", 0),
+            ("tent", 1),
+        ]
 
     at_desk(database, scenario)
 
 
-MESSAGES = st.tuples(st.sampled_from("abc"), st.sampled_from(("charge", "refund", "reserve", "release")))
+MESSAGES = st.tuples(
+    st.sampled_from("abc"), st.sampled_from(("charge", "refund", "reserve", "release"))
+)
 
 
 @given(st.lists(MESSAGES, max_size=20))
-@settings(max_examples=60, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=60,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 def test_any_sequence_of_messages_adds_up(messages: list[tuple[str, str]]) -> None:
-    """The oracle: two dictionaries. An undo is final; a do counts if it comes before it and there is enough."""
+    """The oracle: two dictionaries. An undo is final; a do counts if it comes before it and there
+    is enough.
+    """
 
     async def act() -> None:
         engine = Memory().engine
@@ -249,9 +318,11 @@ def test_any_sequence_of_messages_adds_up(messages: list[tuple[str, str]]) -> No
             else:
                 await desk(payments.refund if message == "refund" else warehouse.release, reference)
                 (paid if message == "refund" else taken)[reference] = 0
-        assert await desk.rows("SELECT charged_cents - refunded_cents FROM accounts WHERE customer = 'ada'") == [
-            (sum(paid.values()),)
+        assert await desk.rows(
+            "SELECT charged_cents - refunded_cents FROM accounts WHERE customer = 'ada'"
+        ) == [(sum(paid.values()),)]
+        assert await desk.rows("SELECT stock FROM inventory WHERE sku = 'mat'") == [
+            (2 - sum(taken.values()),)
         ]
-        assert await desk.rows("SELECT stock FROM inventory WHERE sku = 'mat'") == [(2 - sum(taken.values()),)]
 
     asyncio.run(act())

@@ -1,4 +1,6 @@
-"""The warehouse: `reserve` and `release` lock the stock in one order, and units of a lost SKU are not lost with it."""
+"""The warehouse: `reserve` and `release` lock the stock in one order, and units of a lost SKU are
+not lost with it.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ from typing import Any
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from labkit.consistency.transactions import begin_immediate
+from labkit.base.transactions import begin_immediate
 from labkit.shop import warehouse
-from tests.shop.engines import engine_on
+from tests.support.engines import engine_on
 
 ORDERED_IN_ANOTHER_WAY = """CREATE TABLE allocation_lines (
     reference VARCHAR(64) NOT NULL, sku VARCHAR(64) COLLATE NOCASE NOT NULL, quantity INTEGER NOT NULL,
@@ -26,7 +28,9 @@ def stock_updates(engine: AsyncEngine) -> Iterator[list[str]]:
     """The SKUs whose stock is written in the block, in order."""
     seen: list[str] = []
 
-    def look(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+    def look(
+        connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+    ) -> None:
         if statement.startswith("UPDATE inventory"):
             seen.extend(value for value in parameters if isinstance(value, str))
 
@@ -37,7 +41,9 @@ def stock_updates(engine: AsyncEngine) -> Iterator[list[str]]:
         event.remove(engine.sync_engine, "before_cursor_execute", look)
 
 
-def test_release_locks_the_stock_in_the_order_of_reserve_however_the_database_sorts(sqlite_url: str) -> None:
+def test_release_locks_the_stock_in_the_order_of_reserve_however_the_database_sorts(
+    sqlite_url: str,
+) -> None:
     async def act() -> tuple[list[str], list[str], dict[str, Any]]:
         async with engine_on(sqlite_url) as engine:
             async with engine.begin() as connection:
@@ -69,7 +75,9 @@ def test_a_sku_that_the_inventory_has_lost_is_there_again_with_its_units(databas
                     answer = await warehouse.release(connection, "o1")
                     assert answer == {"allocation": "o1", "released": {"mat": 1, "tent": 2}}
             async with engine.connect() as connection:
-                rows = await connection.execute(text("SELECT sku, stock FROM inventory ORDER BY sku"))
+                rows = await connection.execute(
+                    text("SELECT sku, stock FROM inventory ORDER BY sku")
+                )
                 return [tuple(row) for row in rows]
 
     assert asyncio.run(act()) == [("mat", 5), ("tent", 2)]

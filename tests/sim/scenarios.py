@@ -26,11 +26,15 @@ async def race(world: World, clients: int = 3) -> int:
     return int(await world.redis().get("counter"))
 
 
-EVERY_INCREMENT_COUNTS = Invariant("every increment counts", lambda run: run.result == run.args.get("clients", 3))
+EVERY_INCREMENT_COUNTS = Invariant(
+    "every increment counts", lambda run: run.result == run.args.get("clients", 3)
+)
 
 
 async def leased(world: World, lease: float = 1.0) -> None:
-    """Two clients take turns under a lease that nobody renews; each believes it holds the lock for as long as it works."""
+    """Two clients take turns under a lease that nobody renews; each believes it holds the lock for
+    as long as it works.
+    """
 
     async def client() -> None:
         redis, me = world.redis(), world.here()
@@ -50,7 +54,11 @@ def _two_holders(run: Run) -> str | None:
     holds = [span for span in run.history.spans if span.kind == "hold"]
     for one in holds:
         for other in holds:
-            if one.node < other.node and one.start < (other.end or 1e9) and other.start < (one.end or 1e9):
+            if (
+                one.node < other.node
+                and one.start < (other.end or 1e9)
+                and other.start < (one.end or 1e9)
+            ):
                 return f"{one.node} and {other.node} hold it at once"
     return None
 
@@ -59,7 +67,9 @@ ONE_HOLDER = Invariant("at most one holder", _two_holders)
 
 
 async def bit_of_everything(world: World) -> list[object]:
-    """Redis, SQL, HTTP, a task group that cancels, a blocked client, a crash: what could depend on addresses or hashes."""
+    """Redis, SQL, HTTP, a task group that cancels, a blocked client, a crash: what could depend on
+    addresses or hashes.
+    """
     from fastapi import FastAPI
 
     app = FastAPI()
@@ -100,6 +110,9 @@ async def bit_of_everything(world: World) -> list[object]:
 
     async with world.database().begin() as connection:
         await connection.execute(text("CREATE TABLE t (n INTEGER)"))
-    await world.join(*[world.node(f"c{number}").start(customer, number) for number in range(4)], world.node("g").start(group))
+    await world.join(
+        *[world.node(f"c{number}").start(customer, number) for number in range(4)],
+        world.node("g").start(group),
+    )
     async with world.database().connect() as connection:
         return [row[0] for row in await connection.execute(text("SELECT n FROM t ORDER BY rowid"))]

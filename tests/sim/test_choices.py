@@ -22,7 +22,10 @@ def test_a_pick_is_one_of_those_there_are(seed: int, n: int) -> None:
 
 
 def test_a_seed_picks_each_about_as_often() -> None:
-    picks = [Choices(7).pick(1), *(pick for choices in [Choices(7)] for pick in (choices.pick(4) for _ in range(4000)))][1:]
+    picks = [
+        Choices(7).pick(1),
+        *(pick for choices in [Choices(7)] for pick in (choices.pick(4) for _ in range(4000))),
+    ][1:]
     assert all(900 < picks.count(one) < 1100 for one in range(4))
 
 
@@ -41,11 +44,22 @@ def test_the_calm_world_has_no_luck() -> None:
 
 def test_a_deviation_is_taken_at_its_point_and_nowhere_else() -> None:
     odd = Choices(None, [(1, 3), (2, 1), (3, 2)])
-    assert [odd.pick(5), odd.pick(5), odd.chance(0.1), odd.delay(Latency(0.002)), odd.pick(5)] == [0, 3, True, 0.01, 0]
+    assert [odd.pick(5), odd.pick(5), odd.chance(0.1), odd.delay(Latency(0.002)), odd.pick(5)] == [
+        0,
+        3,
+        True,
+        0.01,
+        0,
+    ]
 
 
-@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 7)), max_size=5), st.none() | st.integers(0, 99))
-def test_the_same_choices_come_out_again(deviations: list[tuple[int, int]], seed: int | None) -> None:
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 7)), max_size=5),
+    st.none() | st.integers(0, 99),
+)
+def test_the_same_choices_come_out_again(
+    deviations: list[tuple[int, int]], seed: int | None
+) -> None:
     def drawn() -> list[object]:
         choices = Choices(seed, deviations)
         return [(choices.pick(3), choices.delay(Latency()), choices.chance(0.3)) for _ in range(12)]
@@ -55,9 +69,15 @@ def test_the_same_choices_come_out_again(deviations: list[tuple[int, int]], seed
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [((-1.0, 0.4), "median must be at least 0"), ((math.nan, 0.4), "median"), ((0.001, 4.0), "sigma must be from 0 to 3")],
+    [
+        ((-1.0, 0.4), "median must be at least 0"),
+        ((math.nan, 0.4), "median"),
+        ((0.001, 4.0), "sigma must be from 0 to 3"),
+    ],
 )
-def test_a_latency_that_makes_no_sense_is_refused(arguments: tuple[float, float], says: str) -> None:
+def test_a_latency_that_makes_no_sense_is_refused(
+    arguments: tuple[float, float], says: str
+) -> None:
     with pytest.raises(ValueError, match=says):
         Latency(*arguments)
 

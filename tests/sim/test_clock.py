@@ -43,7 +43,9 @@ def test_every_module_of_fakeredis_that_asks_for_the_time_is_taught() -> None:
             if isinstance(node, ast.Import) and any(name.name == "time" for name in node.names):
                 assert found.name in taught
             if isinstance(node, ast.ImportFrom) and node.module == "time":
-                pytest.fail(f"{found.name} imports a name from time: a Clock in its place would not be seen")
+                pytest.fail(
+                    f"{found.name} imports a name from time: a Clock in its place would not be seen"
+                )
 
 
 def test_without_the_clock_a_broken_lease_looks_safe(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +53,9 @@ def test_without_the_clock_a_broken_lease_looks_safe(monkeypatch: pytest.MonkeyP
     assert ONE_HOLDER.check(run(leased, seed=None, faults=pause)).status == "broken"
     for name in clock.install():
         monkeypatch.setattr(f"{name}.{'mod_time' if name == 'redis.lock' else 'time'}", time)
-    assert ONE_HOLDER.check(run(leased, seed=None, faults=pause)).status == "holds", "this is the trap the clock is there for"
+    assert ONE_HOLDER.check(run(leased, seed=None, faults=pause)).status == "holds", (
+        "this is the trap the clock is there for"
+    )
 
 
 def test_time_in_another_thread_is_untouched_during_a_run() -> None:
@@ -83,8 +87,14 @@ def test_a_skewed_server_expires_its_keys_by_its_own_clock() -> None:
         redis = world.redis()
         await redis.set("key", "value", px=5000)
         await asyncio.sleep(1)
-        return [await redis.get("key"), round(world.node("redis").clock() - world.node("other").clock())]
+        return [
+            await redis.get("key"),
+            round(world.node("redis").clock() - world.node("other").clock()),
+        ]
 
     assert run(scenario).result == [b"value", 0]
     assert run(scenario, faults=[Skew("redis", by=60.0, at=0.5)]).result == [None, 60]
-    assert run(scenario, faults=[Skew("redis", rate=10.0, at=0.5)]).result == [None, 4]  # 0.5 s at ten times the rate
+    assert run(scenario, faults=[Skew("redis", rate=10.0, at=0.5)]).result == [
+        None,
+        4,
+    ]  # 0.5 s at ten times the rate

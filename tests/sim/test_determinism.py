@@ -1,4 +1,6 @@
-"""The same seed gives the same history, whatever process runs it; another seed gives another interleaving."""
+"""The same seed gives the same history, whatever process runs it; another seed gives another
+interleaving.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,12 @@ for seed in (None, 0, 1, 2):
 def fingerprints(hash_seed: str) -> str:
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", PROGRAM],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
     )
     assert done.stderr == ""
     return done.stdout
@@ -59,7 +66,10 @@ def test_a_calm_world_runs_first_come_first_served() -> None:
 
 
 def test_a_deviation_changes_the_schedule_and_repeats() -> None:
-    calm, odd, odd_again = run(race, seed=None), *(run(race, seed=None, deviations=[(0, 1)]) for _ in range(2))
+    calm, odd, odd_again = (
+        run(race, seed=None),
+        *(run(race, seed=None, deviations=[(0, 1)]) for _ in range(2)),
+    )
     assert odd.history == odd_again.history
     assert odd.history != calm.history
 

@@ -10,7 +10,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from labkit.sim import BudgetExceeded, Deadlock, NotSimulated, Stuck, TaskFailed, TasksLeftRunning, run
+from labkit.sim import (
+    BudgetExceeded,
+    Deadlock,
+    NotSimulated,
+    Stuck,
+    TaskFailed,
+    TasksLeftRunning,
+    run,
+)
 from labkit.sim.running import execute
 from labkit.sim.worker import in_worker
 from labkit.world import Crash, Fault, FaultError, Partition, Pause, Slow, World
@@ -57,7 +65,9 @@ def test_a_deadlock_names_the_tasks_and_where_they_wait() -> None:
                 async with second:
                     pass
 
-        await world.join(world.node("a").start(cross, one, two), world.node("b").start(cross, two, one))
+        await world.join(
+            world.node("a").start(cross, one, two), world.node("b").start(cross, two, one)
+        )
 
     with pytest.raises(Deadlock, match=r"a\.cross \(line \d+ of .*cross\); b\.cross"):
         run(scenario)
@@ -172,7 +182,9 @@ except KeyboardInterrupt:
 )
 def test_the_stop_button_ends_a_run_and_leaves_no_thread(call: str) -> None:
     program = STOPPED.format(call=call)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
     assert done.stdout == "stopped 1\n"
     assert done.stderr == ""
 
@@ -193,7 +205,9 @@ def test_real_sockets_and_processes_are_refused(ask: str) -> None:
 
 def test_work_sent_to_a_thread_runs_in_line() -> None:
     async def scenario(world: World) -> tuple[bool, int]:
-        return await asyncio.to_thread(threading.get_ident) == threading.get_ident(), len(threading.enumerate())
+        return await asyncio.to_thread(threading.get_ident) == threading.get_ident(), len(
+            threading.enumerate()
+        )
 
     same, _ = run(scenario).result
     assert same
@@ -232,14 +246,19 @@ def test_a_run_may_be_called_where_a_loop_is_running() -> None:
     ("fault", "says"),
     [
         (Pause("a", after="raed", for_=1), r"waits for 1 of event 'raed'; there were read"),
-        (Pause("a", after="read", nth=3, for_=1), "waits for 3 of event 'read'; there were 1 of them"),
+        (
+            Pause("a", after="read", nth=3, for_=1),
+            "waits for 3 of event 'read'; there were 1 of them",
+        ),
         (Pause("c", at=0.0, for_=1), "there is no node 'c'; there were a, redis"),
         (Crash("databse", at=0.0), "there is no node 'databse'"),
         (Partition(("a",), ("cache",), at=0.0), "there is no node 'cache'"),
         (Slow(factor=2, src="b", at=0.0), "there is no node 'b'"),
     ],
 )
-def test_a_fault_that_can_strike_nobody_is_an_error_and_not_a_silent_pass(fault: Fault, says: str) -> None:
+def test_a_fault_that_can_strike_nobody_is_an_error_and_not_a_silent_pass(
+    fault: Fault, says: str
+) -> None:
     async def scenario(world: World) -> None:
         async def work() -> None:
             await world.redis().get("key")

@@ -1,4 +1,6 @@
-"""What an attack on the bench found: each of these once gave a wrong answer, hung, leaked or printed to stderr."""
+"""What an attack on the bench found: each of these once gave a wrong answer, hung, leaked or
+printed to stderr.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ async def late_commit(world: World) -> Any:
         return (await connection.execute(text("select count(*) from t"))).scalar()
 
 
-def test_a_commit_whose_client_gave_up_is_carried_out_when_the_paused_database_wakes_as_postgresql_does() -> None:
+def test_a_commit_whose_client_gave_up_is_carried_out_when_the_paused_database_wakes_as_postgresql_does() -> (
+    None
+):
     assert run(late_commit, faults=[Pause("database", after="wrote", for_=5)]).result == 1
 
 
@@ -71,7 +75,9 @@ def _leaves_no_lock(faults: list[Fault], shared: bool = False) -> None:
 
 
 def test_a_client_and_then_its_server_die_and_leave_no_lock() -> None:
-    _leaves_no_lock([Crash("a", after="wrote"), Crash("database", after="wrote", restart_after=0.5)])
+    _leaves_no_lock(
+        [Crash("a", after="wrote"), Crash("database", after="wrote", restart_after=0.5)]
+    )
 
 
 def test_a_client_that_dies_cut_off_leaves_no_lock_once_the_network_is_back() -> None:
@@ -94,7 +100,9 @@ async def crashed_in_transaction(world: World) -> Any:
     return await world.join(world.node("a").start(writer))
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files as Linux shows them")
+@pytest.mark.skipif(
+    not Path("/proc/self/fd").is_dir(), reason="counts open files as Linux shows them"
+)
 def test_crashed_runs_leave_no_open_files() -> None:
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(20):
@@ -127,7 +135,9 @@ async def lock_contention(world: World) -> Any:
 
     async def b() -> Any:
         await asyncio.sleep(0.2)
-        return world.blocking_redis().lock("L", timeout=10, blocking_timeout=5).acquire(), round(world.now(), 1)
+        return world.blocking_redis().lock("L", timeout=10, blocking_timeout=5).acquire(), round(
+            world.now(), 1
+        )
 
     return await world.join(world.node("a").start(a), world.node("b").start(b))
 
@@ -168,7 +178,11 @@ def test_as_completed_sets_and_random_members_repeat() -> None:
     for number in (1, 2, 3):
         program = f"filler = [object()] * {999 * number}\n{ORDER}"
         environment = {**os.environ, "PYTHONHASHSEED": str(number)}
-        histories.add(subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True).stdout)
+        histories.add(
+            subprocess.run(
+                [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+            ).stdout
+        )
     assert len(histories) == 1 and "" not in histories
 
 
@@ -184,7 +198,9 @@ def test_crash_runs_do_not_keep_their_worlds() -> None:
     for _ in range(20):
         run(scenario, faults=[Crash("a", at=0.35)])
     gc.collect()
-    mine = [kept for kept in gc.get_objects() if isinstance(kept, Message) and "only here" in kept.label]
+    mine = [
+        kept for kept in gc.get_objects() if isinstance(kept, Message) and "only here" in kept.label
+    ]
     assert not mine
 
 
@@ -270,7 +286,9 @@ run(m, faults=[LoseReply(label="ROLLBACK", at=0)])
 
 
 def test_a_lost_rollback_prints_nothing() -> None:
-    assert subprocess.run([sys.executable, "-c", NOISE], capture_output=True, text=True).stderr == ""
+    assert (
+        subprocess.run([sys.executable, "-c", NOISE], capture_output=True, text=True).stderr == ""
+    )
 
 
 def test_the_history_keeps_the_facts_as_they_were() -> None:

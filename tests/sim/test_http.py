@@ -41,7 +41,9 @@ def counter(world: World) -> FastAPI:
     return app
 
 
-async def post(world: World, method: str = "POST", path: str = "/orders") -> tuple[object, int, str]:
+async def post(
+    world: World, method: str = "POST", path: str = "/orders"
+) -> tuple[object, int, str]:
     app = counter(world)
     world.serve("orders", app)
 
@@ -80,7 +82,9 @@ def test_a_dead_service_refuses() -> None:
 
 
 def test_a_service_that_dies_while_it_works_leaves_the_caller_in_doubt() -> None:
-    assert run(post, args={"method": "GET", "path": "/slow"}, faults=[Crash("orders", at=1.0)]).result[::2] == (
+    assert run(
+        post, args={"method": "GET", "path": "/slow"}, faults=[Crash("orders", at=1.0)]
+    ).result[::2] == (
         "RemoteProtocolError",
         "unknown",
     )

@@ -78,7 +78,8 @@ def test_a_restarted_node_sees_what_was_committed_and_nothing_else() -> None:
             memory.append((await connection.execute(text("SELECT count(*) FROM t"))).scalar_one())
         return memory
 
-    # first life: sees 0 rows, commits 1, dies with the second open; second life sees that one row, and adds one more
+    # first life: sees 0 rows, commits 1, dies with the second open; second life sees that one row,
+    # and adds one more
     assert run(scenario, faults=[Crash("a", at=1.0, restart_after=1.0)]).result == [0, 1, 2]
 
 
@@ -104,7 +105,10 @@ def test_the_database_itself_may_crash_and_keeps_what_was_committed() -> None:
         async with world.database().connect() as connection:
             return outcome, (await connection.execute(text("SELECT count(*) FROM t"))).scalar_one()
 
-    assert run(scenario, faults=[Crash("database", at=1.0, restart_after=0.5)]).result == ("OperationalError", 1)
+    assert run(scenario, faults=[Crash("database", at=1.0, restart_after=0.5)]).result == (
+        "OperationalError",
+        1,
+    )
 
 
 @pytest.mark.parametrize("victim", ["a", "redis"])
@@ -121,8 +125,14 @@ def test_a_pause_delays_and_nothing_is_lost(victim: str) -> None:
         return await world.redis().llen("list"), ended
 
     length, ended = run(scenario, seed=None).result
-    assert run(scenario, seed=None, faults=[Pause(victim, at=0.35, for_=5.0)]).result[0] == length == 10
-    assert run(scenario, seed=None, faults=[Pause(victim, at=0.35, for_=5.0)]).result[1] - ended > 4.8
+    assert (
+        run(scenario, seed=None, faults=[Pause(victim, at=0.35, for_=5.0)]).result[0]
+        == length
+        == 10
+    )
+    assert (
+        run(scenario, seed=None, faults=[Pause(victim, at=0.35, for_=5.0)]).result[1] - ended > 4.8
+    )
 
 
 def test_two_pauses_overlap_and_one_that_ends_early_does_not_wake_the_node() -> None:
@@ -133,7 +143,10 @@ def test_two_pauses_overlap_and_one_that_ends_early_does_not_wake_the_node() -> 
 
         return (await world.join(world.node("a").start(work)))[0]
 
-    assert run(scenario, faults=[Pause("a", at=0.5, for_=5.0), Pause("a", at=1.0, for_=1.0)]).result == 5.5
+    assert (
+        run(scenario, faults=[Pause("a", at=0.5, for_=5.0), Pause("a", at=1.0, for_=1.0)]).result
+        == 5.5
+    )
 
 
 def test_a_paused_node_is_shown_in_the_history_even_if_the_run_ends_first() -> None:
@@ -154,7 +167,9 @@ def test_a_crash_strikes_at_the_event_it_waits_for() -> None:
             world.record("after")
 
         await world.join(world.node("a").start(work))
-        return [event.kind for event in world.history.events] + [str(await world.redis().get("key"))]
+        return [event.kind for event in world.history.events] + [
+            str(await world.redis().get("key"))
+        ]
 
     assert run(scenario).result == ["before", "after", "b'1'"]
     assert run(scenario, faults=[Crash("a", after="before")]).result == ["before", "None"]

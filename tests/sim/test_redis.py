@@ -27,20 +27,40 @@ async def increment(world: World) -> tuple[str, int, str]:
     return seen, int(await world.redis().get("n") or 0), operation.outcome
 
 
-def test_a_request_whose_answer_is_lost_was_executed_exactly_once_and_its_caller_cannot_know() -> None:
-    assert run(increment, faults=[LoseReply(src="a", at=0.0)]).result == ("TimeoutError", 1, "unknown")
+def test_a_request_whose_answer_is_lost_was_executed_exactly_once_and_its_caller_cannot_know() -> (
+    None
+):
+    assert run(increment, faults=[LoseReply(src="a", at=0.0)]).result == (
+        "TimeoutError",
+        1,
+        "unknown",
+    )
 
 
 def test_a_request_that_is_lost_looks_the_same_to_its_caller_and_was_not_executed() -> None:
-    assert run(increment, faults=[Loss(1.0, src="a", at=0.0)], seed=3).result == ("TimeoutError", 0, "unknown")
+    assert run(increment, faults=[Loss(1.0, src="a", at=0.0)], seed=3).result == (
+        "TimeoutError",
+        0,
+        "unknown",
+    )
 
 
 def test_a_refused_connection_definitely_did_not_happen() -> None:
-    assert run(increment, faults=[Crash("redis", at=0.0, restart_after=2.0)]).result == ("ConnectionError", 0, "failed")
+    assert run(increment, faults=[Crash("redis", at=0.0, restart_after=2.0)]).result == (
+        "ConnectionError",
+        0,
+        "failed",
+    )
 
 
-def test_a_request_to_a_frozen_server_is_executed_when_it_thaws_although_its_caller_gave_up() -> None:
-    assert run(increment, faults=[Pause("redis", at=0.0, for_=3.0)]).result == ("TimeoutError", 1, "unknown")
+def test_a_request_to_a_frozen_server_is_executed_when_it_thaws_although_its_caller_gave_up() -> (
+    None
+):
+    assert run(increment, faults=[Pause("redis", at=0.0, for_=3.0)]).result == (
+        "TimeoutError",
+        1,
+        "unknown",
+    )
 
 
 def test_a_partition_cuts_and_heals() -> None:
@@ -60,7 +80,12 @@ def test_a_partition_cuts_and_heals() -> None:
         await world.join(world.node("a").start(client))
         return seen
 
-    assert run(scenario, faults=[Partition(("a",), at=0.4, for_=1.0)]).result == ["ok", "unknown", "ok", "ok"]
+    assert run(scenario, faults=[Partition(("a",), at=0.4, for_=1.0)]).result == [
+        "ok",
+        "unknown",
+        "ok",
+        "ok",
+    ]
 
 
 def test_a_client_that_dies_after_sending_has_sent() -> None:
@@ -76,7 +101,9 @@ def test_a_client_that_dies_after_sending_has_sent() -> None:
         return await world.redis().get("key")
 
     usual = run(scenario, seed=None)
-    sent = next(message.sent for message in usual.history.messages if message.label.startswith("SET"))
+    sent = next(
+        message.sent for message in usual.history.messages if message.label.startswith("SET")
+    )
     assert run(scenario, seed=None, faults=[Crash("a", at=sent + 0.0005)]).result == b"sent"
     assert run(scenario, seed=None, faults=[Crash("a", after="sending")]).result is None
 
@@ -104,7 +131,11 @@ def test_pipelines_scripts_and_publish_subscribe_cross_the_network() -> None:
             await asyncio.sleep(1)
             return await world.redis().publish("news", "hello")
 
-        tasks = [world.node("a").start(client), world.node("b").start(listener), world.node("c").start(publisher)]
+        tasks = [
+            world.node("a").start(client),
+            world.node("b").start(listener),
+            world.node("c").start(publisher),
+        ]
         return await world.join(*tasks)
 
     made = run(scenario)
@@ -151,9 +182,17 @@ def test_a_failover_loses_what_the_replica_had_not_received() -> None:
             await redis.set("new", 1)
             await asyncio.sleep(0.2)
             try:
-                return [await redis.get("old"), await redis.get("new"), await redis.pttl("old") < 9_000]
+                return [
+                    await redis.get("old"),
+                    await redis.get("new"),
+                    await redis.pttl("old") < 9_000,
+                ]
             except exceptions.ConnectionError:
-                return [await redis.get("old"), await redis.get("new"), await redis.pttl("old") < 9_000]
+                return [
+                    await redis.get("old"),
+                    await redis.get("new"),
+                    await redis.pttl("old") < 9_000,
+                ]
 
         return (await world.join(world.node("a").start(client)))[0]
 
@@ -178,7 +217,11 @@ def test_a_crashed_server_comes_back_empty_and_its_clients_reconnect() -> None:
         await world.join(world.node("a").start(client))
         return seen
 
-    assert run(scenario, faults=[Crash("redis", at=0.6, restart_after=0.3)]).result == ["b'value'", "error", "None"]
+    assert run(scenario, faults=[Crash("redis", at=0.6, restart_after=0.3)]).result == [
+        "b'value'",
+        "error",
+        "None",
+    ]
 
 
 def test_a_synchronous_client_freezes_everything_on_its_node() -> None:
@@ -192,7 +235,11 @@ def test_a_synchronous_client_freezes_everything_on_its_node() -> None:
             return world.now()
 
         await world.redis().set("held", "somebody")
-        tasks = [world.node("a").start(blocking), world.node("a").start(bystander), world.node("b").start(bystander)]
+        tasks = [
+            world.node("a").start(blocking),
+            world.node("a").start(bystander),
+            world.node("b").start(bystander),
+        ]
         _, on_the_same_node, elsewhere = await world.join(*tasks)
         return [round(on_the_same_node, 1), round(elsewhere, 1)]
 

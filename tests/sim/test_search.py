@@ -18,20 +18,37 @@ EVERY_CLIENT = Invariant("every increment counts", lambda run: run.result == run
 
 def test_a_lease_that_ends_during_a_pause_is_caught_and_one_without_a_pause_never_is() -> None:
     pause = sweep(
-        leased, seeds=range(100), faults=lambda seed: [Pause("ab"[seed % 2], at=0.02, for_=3.0)], invariant=ONE_HOLDER
+        leased,
+        seeds=range(100),
+        faults=lambda seed: [Pause("ab"[seed % 2], at=0.02, for_=3.0)],
+        invariant=ONE_HOLDER,
     )
     assert len(pause.broken) > 20
     assert not sweep(leased, invariant=ONE_HOLDER).broken
 
 
 def test_the_race_shrinks_to_two_clients_and_no_fault() -> None:
-    found = falsify(race, EVERY_CLIENT, args={"clients": range(1, 6)}, faults=[pauses("c0", "c1", within=0.01, up_to=0.01)])
+    found = falsify(
+        race,
+        EVERY_CLIENT,
+        args={"clients": range(1, 6)},
+        faults=[pauses("c0", "c1", within=0.01, up_to=0.01)],
+    )
     assert not found and found.run is not None
-    assert (found.run.args, found.run.faults, found.run.deviations, found.run.seed) == ({"clients": 2}, (), (), None)
+    assert (found.run.args, found.run.faults, found.run.deviations, found.run.seed) == (
+        {"clients": 2},
+        (),
+        (),
+        None,
+    )
 
 
 def test_the_expired_lease_shrinks_to_one_pause() -> None:
-    found = falsify(leased, ONE_HOLDER, faults=[pauses("a", "b", within=1.0, up_to=4.0), lost_replies("a", "b", within=1.0)])
+    found = falsify(
+        leased,
+        ONE_HOLDER,
+        faults=[pauses("a", "b", within=1.0, up_to=4.0), lost_replies("a", "b", within=1.0)],
+    )
     assert found.run is not None
     (fault,) = found.run.faults
     assert isinstance(fault, Pause)
@@ -47,7 +64,10 @@ def test_what_was_found_can_be_run_again_from_its_call() -> None:
 
 
 def test_the_same_search_finds_the_same_run() -> None:
-    one, two = (falsify(leased, ONE_HOLDER, faults=[pauses("a", "b", within=1.0, up_to=4.0)]) for _ in range(2))
+    one, two = (
+        falsify(leased, ONE_HOLDER, faults=[pauses("a", "b", within=1.0, up_to=4.0)])
+        for _ in range(2)
+    )
     assert one.run == two.run and one.runs == two.runs
 
 
@@ -62,12 +82,16 @@ def test_a_scenario_that_raises_is_broken() -> None:
         if n > 3:
             raise RuntimeError("too much")
 
-    found = falsify(scenario, Invariant("it ends", lambda run: True), args={"n": st.integers(0, 100)})
+    found = falsify(
+        scenario, Invariant("it ends", lambda run: True), args={"n": st.integers(0, 100)}
+    )
     assert found.run is not None and found.run.args == {"n": 4}
     assert "RuntimeError: too much" in found.verdict.evidence
 
 
-def test_a_run_that_is_stuck_ends_the_search_instead_of_being_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_is_stuck_ends_the_search_instead_of_being_shrunk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("labkit.sim.worker.PATIENCE", 0.5)
     tries = 0
 
@@ -86,7 +110,9 @@ def test_a_sweep_may_use_any_executor() -> None:
     here = sweep(race, seeds=range(6), invariant=EVERY_INCREMENT_COUNTS)
     with ProcessPoolExecutor(2) as pool:
         there = sweep(race, seeds=range(6), invariant=EVERY_INCREMENT_COUNTS, executor=pool)
-    assert [run.history.fingerprint() for run in here.runs] == [run.history.fingerprint() for run in there.runs]
+    assert [run.history.fingerprint() for run in here.runs] == [
+        run.history.fingerprint() for run in there.runs
+    ]
     assert len(here.broken) == len(there.broken)
     assert pickle.loads(pickle.dumps(here.runs[0])) == here.runs[0]
 

@@ -25,7 +25,9 @@ async def left(world: World) -> int:
         return int((await connection.execute(text("SELECT stock FROM product"))).scalar_one())
 
 
-async def sell(world: World, guarded: bool = False, begin: str = "", buyers: int = 3) -> tuple[int, int]:
+async def sell(
+    world: World, guarded: bool = False, begin: str = "", buyers: int = 3
+) -> tuple[int, int]:
     """Buyers of one unit: how many were sold, and what is left."""
     await table(world)
 
@@ -113,7 +115,9 @@ def test_a_writer_waits_for_the_busy_timeout_and_then_fails() -> None:
 
 def test_the_real_sqlite_says_the_same(tmp_path: Path) -> None:
     """The oracle: two plain sqlite3 connections on one WAL file."""
-    one, two = (sqlite3.connect(tmp_path / "x.sqlite", timeout=0.05, isolation_level=None) for _ in range(2))
+    one, two = (
+        sqlite3.connect(tmp_path / "x.sqlite", timeout=0.05, isolation_level=None) for _ in range(2)
+    )
     one.execute("PRAGMA journal_mode=WAL")
     one.execute("CREATE TABLE product (stock INTEGER)")
     one.execute("INSERT INTO product VALUES (1)")
@@ -143,7 +147,10 @@ def test_a_commit_whose_answer_is_lost_was_committed_once_and_its_caller_cannot_
         await asyncio.sleep(5)
         return world.history.operations[0].outcome, await left(world)
 
-    assert run(scenario, faults=[LoseReply(src="a", label="COMMIT", at=0.0)]).result == ("unknown", 9)
+    assert run(scenario, faults=[LoseReply(src="a", label="COMMIT", at=0.0)]).result == (
+        "unknown",
+        9,
+    )
     assert run(scenario).result == ("ok", 9)
 
 
@@ -157,7 +164,13 @@ def test_a_connection_that_a_partition_broke_is_replaced() -> None:
             for _ in range(3):
                 try:
                     async with engine.connect() as connection:
-                        seen.append(str((await connection.execute(text("SELECT stock FROM product"))).scalar_one()))
+                        seen.append(
+                            str(
+                                (
+                                    await connection.execute(text("SELECT stock FROM product"))
+                                ).scalar_one()
+                            )
+                        )
                 except OperationalError as error:
                     seen.append("unknown" if error.connection_invalidated else "error")
                 await asyncio.sleep(1)
@@ -165,4 +178,8 @@ def test_a_connection_that_a_partition_broke_is_replaced() -> None:
         await world.join(world.node("a").start(reader))
         return seen
 
-    assert run(scenario, faults=[Partition(("a",), at=0.5, for_=1.0)]).result == ["1", "unknown", "1"]
+    assert run(scenario, faults=[Partition(("a",), at=0.5, for_=1.0)]).result == [
+        "1",
+        "unknown",
+        "1",
+    ]

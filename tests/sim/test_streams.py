@@ -1,4 +1,6 @@
-"""Redis Streams over the simulated network: they answer as a real server does, and wait and age in virtual time."""
+"""Redis Streams over the simulated network: they answer as a real server does, and wait and age in
+virtual time.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from labkit.world import Crash, Run, World
 
 
 async def a_blocked_reader(world: World) -> list[Any]:
-    """One message is there when the reader asks, one comes while it waits, and none comes the third time."""
+    """One message is there when the reader asks, one comes while it waits, and none comes the third
+    time.
+    """
     redis, got = world.redis(timeout=5.0), []
     await redis.xgroup_create("s", "g", id="0", mkstream=True)
     await redis.xadd("s", {"n": "0"})
@@ -36,7 +40,9 @@ async def a_blocked_reader(world: World) -> list[Any]:
 
 
 @pytest.mark.parametrize("run", [sim.run, real.run], ids=["simulated", "Valkey"])
-def test_a_blocked_read_gives_what_is_there_what_comes_and_nothing_when_nothing_does(run: Callable[..., Run]) -> None:
+def test_a_blocked_read_gives_what_is_there_what_comes_and_nothing_when_nothing_does(
+    run: Callable[..., Run],
+) -> None:
     assert run(a_blocked_reader).result == [[{b"n": b"0"}], [{b"n": b"1"}], []]
 
 
@@ -50,7 +56,9 @@ def test_a_blocked_read_waits_in_virtual_time_and_loses_nothing_with_or_without_
             await world.redis().xadd("s", {"n": "1"})
 
         async def read(count: int | None, block: int) -> tuple[int, float]:
-            answer = await world.redis(timeout=5.0).xreadgroup("g", "reader", {"s": ">"}, count=count, block=block)
+            answer = await world.redis(timeout=5.0).xreadgroup(
+                "g", "reader", {"s": ">"}, count=count, block=block
+            )
             return len(answer), round(world.now(), 1)
 
         writer = world.node("writer").start(write)
@@ -68,13 +76,17 @@ def test_a_reader_that_dies_while_it_waits_takes_nothing_with_it() -> None:
         await redis.xgroup_create("s", "g", id="0", mkstream=True)
 
         async def read() -> None:
-            await world.redis(timeout=30.0).xreadgroup("g", "dead", {"s": ">"}, count=1, block=20_000)
+            await world.redis(timeout=30.0).xreadgroup(
+                "g", "dead", {"s": ">"}, count=1, block=20_000
+            )
 
         world.node("a").start(read, daemon=True)
         await asyncio.sleep(2.0)
         await redis.xadd("s", {"n": "1"})
         await asyncio.sleep(1.0)
-        return await redis.xpending("s", "g"), len(await redis.xreadgroup("g", "b", {"s": ">"}, count=1))
+        return await redis.xpending("s", "g"), len(
+            await redis.xreadgroup("g", "b", {"s": ">"}, count=1)
+        )
 
     summary, read = sim.run(scenario, faults=[Crash("a", at=1.0)]).result
     assert summary["pending"] == 0 and read == 1
@@ -93,6 +105,20 @@ def test_an_entry_is_pending_for_as_long_as_the_virtual_clock_says() -> None:
         taken = (await redis.xautoclaim("s", "g", "b", 60_000))[1]
         (again,) = await redis.xpending_range("s", "g", "-", "+", 10)
         at = (await redis.time())[0] - int(entry.split(b"-")[0]) // 1000
-        return [early, row["time_since_delivered"], taken, again["time_since_delivered"], again["times_delivered"], at]
+        return [
+            early,
+            row["time_since_delivered"],
+            taken,
+            again["time_since_delivered"],
+            again["times_delivered"],
+            at,
+        ]
 
-    assert sim.run(scenario, seed=None).result == [[], 60_000, [(b"1767225600000-0", {b"n": b"1"})], 0, 2, 60]
+    assert sim.run(scenario, seed=None).result == [
+        [],
+        60_000,
+        [(b"1767225600000-0", {b"n": b"1"})],
+        0,
+        2,
+        60,
+    ]

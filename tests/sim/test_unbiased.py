@@ -24,7 +24,12 @@ def searched() -> list[int]:
     async def scenario(world: World, number: int) -> None:
         tried.append(number)
 
-    falsify(scenario, Invariant("nothing is asked", lambda run: True), args={"number": st.integers(0, 10**6)}, runs=300)
+    falsify(
+        scenario,
+        Invariant("nothing is asked", lambda run: True),
+        args={"number": st.integers(0, 10**6)},
+        runs=300,
+    )
     return tried
 
 
@@ -32,7 +37,9 @@ def local_constants() -> set[int]:
     return {number for number in providers._get_local_constants().integers if number in NUMBERS}
 
 
-def test_a_search_is_the_same_whatever_else_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_is_the_same_whatever_else_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = searched()
     other = tmp_path / "full_of_numbers.py"
     other.write_text(f"numbers = {list(NUMBERS)}")

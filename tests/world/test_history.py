@@ -1,4 +1,6 @@
-"""A history is plain data: two are compared by their fingerprint, and a table of one says how much it leaves out."""
+"""A history is plain data: two are compared by their fingerprint, and a table of one says how much
+it leaves out.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,10 @@ from labkit.world import Event, History, Operation
 
 def history(*kinds: str) -> History:
     made = History()
-    made.events = [Event(made.next_seq(), 0.5 * place, "a", kind, {"n": place}) for place, kind in enumerate(kinds)]
+    made.events = [
+        Event(made.next_seq(), 0.5 * place, "a", kind, {"n": place})
+        for place, kind in enumerate(kinds)
+    ]
     return made
 
 

@@ -10,7 +10,7 @@ import pytest
 from redis import exceptions as redis_errors
 from sqlalchemy.exc import OperationalError
 
-from labkit.consistency.errors import LockTimeout, LockUnknown
+from labkit.locks.errors import LockTimeout, LockUnknown
 from labkit.world.outcome import outcome_of
 
 
@@ -63,5 +63,7 @@ def statement(*, invalidated: bool) -> BaseException:
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_an_error_says_whether_the_call_happened(error: BaseException, outcome: Literal["failed", "unknown"]) -> None:
+def test_an_error_says_whether_the_call_happened(
+    error: BaseException, outcome: Literal["failed", "unknown"]
+) -> None:
     assert outcome_of(error) == outcome

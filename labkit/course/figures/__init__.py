@@ -1,4 +1,6 @@
-"""The figures that recur in every lesson. Each takes a title that states the finding and alt text, and is also a table."""
+"""The figures that recur in every lesson. Each takes a title that states the finding and alt text,
+and is also a table.
+"""
 
 from labkit.course.figures.bars import bars
 from labkit.course.figures.cdf import cdf

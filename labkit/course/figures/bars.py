@@ -38,12 +38,14 @@ def bars(
 ) -> Figure:
     """Draw `ratios` (label: ratio, 0 or more) from top to bottom.
 
-    `reference` says what 1 stands for; `highlight` is the label of the one bar to look at. `measured`: see `Figure`.
-    """
+    `reference` says what 1 stands for; `highlight` is the label of the one bar to look at.
+    `measured`: see `Figure`."""
     title, alt, xlabel = said("title", title), said("alt", alt), said("xlabel", xlabel)
     values = numbers("ratios", ratios.values())
     if min(values) < 0 or len(values) > _MOST:
-        raise FigureError(f"ratios must be 1 to {_MOST} numbers of at least 0, got {dict(ratios)!r}")
+        raise FigureError(
+            f"ratios must be 1 to {_MOST} numbers of at least 0, got {dict(ratios)!r}"
+        )
     if highlight is not None and highlight not in ratios:
         raise FigureError(f"highlight must be one of {', '.join(ratios)}, got {highlight!r}")
     top = header_height(title, subtitle) + (18 if reference else 4)
@@ -51,7 +53,9 @@ def bars(
     left = MARGIN + max(text_width(label, TEXT_SIZE, bold=True) for label in ratios) + 12
     with styled():
         sheet = card(title, subtitle, height)
-        axes = axes_on(sheet, height, left=min(left, WIDTH / 2), right=MARGIN + 34, top=top, bottom=_BOTTOM)
+        axes = axes_on(
+            sheet, height, left=min(left, WIDTH / 2), right=MARGIN + 34, top=top, bottom=_BOTTOM
+        )
         rows = range(len(values))
         inks = [PALETTE[0] if highlight in (None, label) else "#a9b4bd" for label in ratios]
         axes.barh(rows, values, height=0.62, color=inks, zorder=2)
@@ -70,4 +74,10 @@ def bars(
         axes.grid(axis="x")
         axes.spines["left"].set_color(FAINT)
         axes.set_xlabel(xlabel, loc="left", labelpad=6)
-        return finished(sheet, title=title, alt=alt, data=columns(("", xlabel), list(ratios.items())), measured=measured)
+        return finished(
+            sheet,
+            title=title,
+            alt=alt,
+            data=columns(("", xlabel), list(ratios.items())),
+            measured=measured,
+        )

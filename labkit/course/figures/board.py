@@ -1,4 +1,6 @@
-"""What a space-time diagram is drawn on: rows and instants as pixels, bars, boxes, and labels that find their own place."""
+"""What a space-time diagram is drawn on: rows and instants as pixels, bars, boxes, and labels that
+find their own place.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,16 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from labkit.course.figures.labels import Box, Places, Spot
-from labkit.course.figures.style import CARD, FAINT, INK, MARGIN, PALETTE, TEXT_SIZE, WIDTH, text_width
+from labkit.course.figures.style import (
+    CARD,
+    FAINT,
+    INK,
+    MARGIN,
+    PALETTE,
+    TEXT_SIZE,
+    WIDTH,
+    text_width,
+)
 from labkit.course.figures.timescale import TimeScale
 from labkit.course.figures.view import View
 from labkit.world import Message
@@ -24,10 +35,19 @@ Point = tuple[float, float]
 
 
 class Board:
-    """A view on axes whose unit is the pixel, y downwards. What is labelled first gets the better place."""
+    """A view on axes whose unit is the pixel, y downwards. What is labelled first gets the better
+    place.
+    """
 
     def __init__(
-        self, axes: Axes, view: View, scale: TimeScale, *, rows: Mapping[str, float], pitch: float, left: float
+        self,
+        axes: Axes,
+        view: View,
+        scale: TimeScale,
+        *,
+        rows: Mapping[str, float],
+        pitch: float,
+        left: float,
     ) -> None:
         self.axes, self.view, self.scale, self.rows, self.left = axes, view, scale, rows, left
         self.reach = min(pitch / 2 - 2, _FARTHEST)
@@ -41,8 +61,16 @@ class Board:
         return _HOLD_COLOURS[self._held.index(label) % len(_HOLD_COLOURS)]
 
     def bar(self, node: str, label: str) -> float:
-        """The middle line of the bar on which `node` holds `label`; a node that holds several things has a bar for each."""
-        slots = sorted({self._held.index(s.label) for s in self.view.spans if s.kind == "hold" and s.node == node})
+        """The middle line of the bar on which `node` holds `label`; a node that holds several
+        things has a bar for each.
+        """
+        slots = sorted(
+            {
+                self._held.index(s.label)
+                for s in self.view.spans
+                if s.kind == "hold" and s.node == node
+            }
+        )
         here = slots.index(self._held.index(label))
         return self.rows[node] + (here - (len(slots) - 1) / 2) * (2 * BAR + 2)
 
@@ -57,7 +85,9 @@ class Board:
         """A rectangle."""
         self.axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, **look))
 
-    def line(self, start: Point, end: Point, colour: str, width: float, zorder: float, **look: Any) -> None:
+    def line(
+        self, start: Point, end: Point, colour: str, width: float, zorder: float, **look: Any
+    ) -> None:
         """A straight line."""
         (x0, y0), (x1, y1) = start, end
         look = {"solid_capstyle": "butt", **look}
@@ -67,7 +97,9 @@ class Board:
         """A mark at a point."""
         self.axes.plot([at[0]], [at[1]], marker=marker, markersize=size, zorder=zorder, **look)
 
-    def text(self, x: float, y: float, text: str, *, size: float, colour: str = INK, **look: Any) -> None:
+    def text(
+        self, x: float, y: float, text: str, *, size: float, colour: str = INK, **look: Any
+    ) -> None:
         """A line of text, its middle at y."""
         look = {"zorder": 7, "ha": "left", **look}
         self.axes.text(x, y, text, fontsize=size, color=colour, va="center_baseline", **look)
@@ -76,16 +108,27 @@ class Board:
         self, text: str, spots: Sequence[Spot], *, colour: str = INK, size: float = TEXT_SIZE,
         bold: bool = False, style: str = "normal", anchor: Point | None = None,
     ) -> bool:  # fmt: skip
-        """Text at the first free one of `spots`, with a thin line to its `anchor` when that is far; False when none is free."""
+        """Text at the first free one of `spots`, with a thin line to its `anchor` when that is far;
+        False when none is free.
+        """
         spot = self.places.put(text, size, spots, bold)
         if spot is None:
             return False
         x, y = spot
         half = size * 0.7
         self.box(
-            x - 1, x + text_width(text, size, bold) + 1, y - half, y + half, facecolor=CARD, alpha=0.82, linewidth=0, zorder=5
+            x - 1,
+            x + text_width(text, size, bold) + 1,
+            y - half,
+            y + half,
+            facecolor=CARD,
+            alpha=0.82,
+            linewidth=0,
+            zorder=5,
         )
-        self.text(x, y, text, size=size, colour=colour, weight="bold" if bold else "normal", style=style)
+        self.text(
+            x, y, text, size=size, colour=colour, weight="bold" if bold else "normal", style=style
+        )
         if anchor and abs(y - anchor[1]) > 20:
             near = y + 6 if y < anchor[1] else y - 6
             self.line(anchor, (anchor[0], near), FAINT, 0.7, 4.5)

@@ -24,10 +24,19 @@ def cdf(
     xscale: Scale = "linear",
     measured: bool = False,
 ) -> Figure:
-    """Draw the distribution of each of `samples` (label: values); the table has the nearest-rank quantiles."""
-    title, alt, xlabel, ylabel = said("title", title), said("alt", alt), said("xlabel", xlabel), said("ylabel", ylabel)
+    """Draw the distribution of each of `samples` (label: values); the table has the nearest-rank
+    quantiles.
+    """
+    title, alt, xlabel, ylabel = (
+        said("title", title),
+        said("alt", alt),
+        said("xlabel", xlabel),
+        said("ylabel", ylabel),
+    )
     some("samples", samples)
-    ordered = {label: sorted(numbers(f"samples {label!r}", values)) for label, values in samples.items()}
+    ordered = {
+        label: sorted(numbers(f"samples {label!r}", values)) for label, values in samples.items()
+    }
     with styled():
         sheet, axes = plain_axes(title, subtitle, xlabel, ylabel, [""])
         scaled(axes, xscale)
@@ -42,7 +51,10 @@ def cdf(
             axes.annotate(label, (_quantile(values, share), share), (11, 0), textcoords="offset points", color=colour(i),
                           fontsize=TEXT_SIZE, fontweight="bold", va="center", zorder=5,
                           bbox={"facecolor": CARD, "alpha": 0.85, "linewidth": 0, "pad": 1.2})  # fmt: skip
-        rows = [(label, len(values), *(_quantile(values, share) for share in _QUANTILES)) for label, values in ordered.items()]
+        rows = [
+            (label, len(values), *(_quantile(values, share) for share in _QUANTILES))
+            for label, values in ordered.items()
+        ]
         data = f"{xlabel}\n" + columns(("", "samples", "p50", "p90", "p99", "max"), rows)
         return finished(sheet, title=title, alt=alt, data=data, measured=measured)
 

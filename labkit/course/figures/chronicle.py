@@ -20,16 +20,24 @@ def chronicle(view: View) -> str:
         end = "lost" if message.arrived is None else f"arrives {message.arrived:.4f}"
         what = "answers" if message.reply else "sends"
         rows.append(
-            (message.sent, message.seq, message.src, f"{what} {message.dst}: {one_line(message.label) or 'a message'} ({end})")
+            (
+                message.sent,
+                message.seq,
+                message.src,
+                f"{what} {message.dst}: {one_line(message.label) or 'a message'} ({end})",
+            )
         )
     for span in view.spans:
         rows.append((span.start, span.seq, span.node, _span(span, view)))
     for overlap in view.overlaps():
-        text = f"both believe they hold {overlap.label}, for {duration(overlap.end - overlap.start)}"
+        text = (
+            f"both believe they hold {overlap.label}, for {duration(overlap.end - overlap.start)}"
+        )
         rows.append((overlap.start, 1 << 60, f"{overlap.first}+{overlap.second}", text))
     rows.sort(key=lambda row: row[:2])
     lines = columns(
-        ("  seconds", "node", "what"), [(f"{at:.4f}".rjust(9), node, what) for at, _, node, what in rows[:MOST_ROWS]]
+        ("  seconds", "node", "what"),
+        [(f"{at:.4f}".rjust(9), node, what) for at, _, node, what in rows[:MOST_ROWS]],
     )
     notes = [f"… and {len(rows) - MOST_ROWS} more"] if len(rows) > MOST_ROWS else []
     notes += [f"left out: {text}" for text in view.left_out]

@@ -29,17 +29,27 @@ def curve(
 ) -> Figure:
     """Draw `series` (label: y values) over `x`.
 
-    `band`: (low, high) around a series of the same label; `marks`: labelled vertical lines at an x; the axis labels name
-    their units. `measured`: the numbers are times of this machine, see `Figure`.
-    """
-    title, alt, xlabel, ylabel = said("title", title), said("alt", alt), said("xlabel", xlabel), said("ylabel", ylabel)
+    `band`: (low, high) around a series of the same label; `marks`: labelled vertical lines at an x;
+    the axis labels name their units. `measured`: the numbers are times of this machine, see
+    `Figure`."""
+    title, alt, xlabel, ylabel = (
+        said("title", title),
+        said("alt", alt),
+        said("xlabel", xlabel),
+        said("ylabel", ylabel),
+    )
     bands = band or {}
     some("series", series)
     xs = numbers("x", x)
     lines = {label: _as_long(label, values, xs) for label, values in series.items()}
     if stray := [label for label in bands if label not in lines]:
-        raise FigureError(f"band must be of series among {', '.join(lines)}, got {', '.join(stray)}")
-    edges = {label: (_as_long(label, low, xs), _as_long(label, high, xs)) for label, (low, high) in bands.items()}
+        raise FigureError(
+            f"band must be of series among {', '.join(lines)}, got {', '.join(stray)}"
+        )
+    edges = {
+        label: (_as_long(label, low, xs), _as_long(label, high, xs))
+        for label, (low, high) in bands.items()
+    }
     with styled():
         sheet, axes = plain_axes(title, subtitle, xlabel, ylabel, lines)
         scaled(axes, xscale, yscale)
@@ -57,8 +67,13 @@ def curve(
             axes.axvline(at, color=FAINT, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
             axes.annotate(text, (at, 1), (4, -2), xycoords=("data", "axes fraction"), textcoords="offset points",
                           color=MUTED, fontsize=SMALL_SIZE, va="top")  # fmt: skip
-        label_ends(axes, [(label, xs[-1], ys[-1], colour(i)) for i, (label, ys) in enumerate(lines.items())])
-        return finished(sheet, title=title, alt=alt, data=_table(xlabel, xs, lines, edges), measured=measured)
+        label_ends(
+            axes,
+            [(label, xs[-1], ys[-1], colour(i)) for i, (label, ys) in enumerate(lines.items())],
+        )
+        return finished(
+            sheet, title=title, alt=alt, data=_table(xlabel, xs, lines, edges), measured=measured
+        )
 
 
 def _as_long(label: str, values: Sequence[float], xs: list[float]) -> list[float]:
@@ -69,7 +84,10 @@ def _as_long(label: str, values: Sequence[float], xs: list[float]) -> list[float
 
 
 def _table(
-    xlabel: str, xs: list[float], lines: Mapping[str, list[float]], edges: Mapping[str, tuple[list[float], list[float]]]
+    xlabel: str,
+    xs: list[float],
+    lines: Mapping[str, list[float]],
+    edges: Mapping[str, tuple[list[float], list[float]]],
 ) -> str:
     head, parts = [xlabel], [xs]
     for label, ys in lines.items():

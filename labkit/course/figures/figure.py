@@ -1,10 +1,10 @@
 """What a drawing function returns: a picture that a notebook shows, and the same data as a table.
 
-Guarantees: the same data gives the same SVG bytes in every process (ids from a fixed salt, no date, no version), with the
-pinned matplotlib; text stays text, in a stack of system fonts, so it is crisp and its diffs can be read. Every SVG carries
-role="img", a title and a description. A figure of *measured* times is a PNG, and its text names no number, because the next
-machine measures others and nbval compares text.
-Leaves out: interaction. A reader who wants the numbers prints the figure.
+Guarantees: the same data gives the same SVG bytes in every process (ids from a fixed salt, no date,
+no version), with the pinned matplotlib; text stays text, in a stack of system fonts, so it is crisp
+and its diffs can be read. Every SVG carries role="img", a title and a description. A figure of
+*measured* times is a PNG, and its text names no number, because the next machine measures others
+and nbval compares text. Leaves out: interaction. A reader who wants the numbers prints the figure.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ _PNG_SCALE = 2
 
 @dataclass(frozen=True, repr=False)
 class Figure:
-    """A finished figure. A notebook shows the picture; `print(figure)` shows its data, `figure.save(path)` keeps it."""
+    """A finished figure. A notebook shows the picture; `print(figure)` shows its data,
+    `figure.save(path)` keeps it.
+    """
 
     title: str
     alt: str
@@ -48,7 +50,11 @@ class Figure:
         out = io.BytesIO()
         with styled():
             self.sheet.savefig(
-                out, format="png", dpi=_PNG_SCALE * PIXELS_PER_INCH, metadata={"Software": None}, transparent=True
+                out,
+                format="png",
+                dpi=_PNG_SCALE * PIXELS_PER_INCH,
+                metadata={"Software": None},
+                transparent=True,
             )
         return out.getvalue()
 
@@ -66,7 +72,9 @@ class Figure:
         if self.measured:
             size = {"width": WIDTH}
             text = f"{self.title}\n(measured on this machine; print(figure) shows the numbers)"
-            return {"image/png": base64.b64encode(self.png()).decode(), "text/plain": text}, {"image/png": size}
+            return {"image/png": base64.b64encode(self.png()).decode(), "text/plain": text}, {
+                "image/png": size
+            }
         return {"image/svg+xml": self.svg, "text/plain": f"{self.title}\n{self.data}"}, {}
 
     def __str__(self) -> str:

@@ -1,9 +1,10 @@
-"""The event graph: which service reacts to which event, and what it may say then, in columns from the first event on.
+"""The event graph: which service reacts to which event, and what it may say then, in columns from
+the first event on.
 
-What to look for: an event that nobody hears, one that nobody says, and a way back to an event that was there before. All three
-are drawn in red and said in words. An arrow leaves the service that says an event; of several arrows it may take one, or more.
-Leaves out: how often, how fast, and under which condition; a table of reactions does not know.
-"""
+What to look for: an event that nobody hears, one that nobody says, and a way back to an event that
+was there before. All three are drawn in red and said in words. An arrow leaves the service that
+says an event; of several arrows it may take one, or more. Leaves out: how often, how fast, and
+under which condition; a table of reactions does not know."""
 
 from __future__ import annotations
 
@@ -52,8 +53,8 @@ def graph(
 ) -> Figure:
     """Draw a table of reactions.
 
-    `starts` are the events that come from outside, the first of them first; when none is given, that of the first reaction.
-    """
+    `starts` are the events that come from outside, the first of them first; when none is given,
+    that of the first reaction."""
     title, alt = said("title", title), said("alt", alt)
     services = list(dict.fromkeys(one.service for one in reactions))
     if not 1 <= len(services) <= len(PALETTE):
@@ -73,19 +74,34 @@ class _Drawing:
     def __init__(self, known: Reactions, services: Sequence[str], top: float) -> None:
         self.known, self.column = known, known.columns()
         self.ink = {service: PALETTE[i] for i, service in enumerate(services)}
-        size = {event: _HEAD + _CHIP * max(1, len(known.of(event))) + _PAD for event in known.events}
-        self.size = {event: tall + (14 if self._unsaid(event) else 0) for event, tall in size.items()}
+        size = {
+            event: _HEAD + _CHIP * max(1, len(known.of(event))) + _PAD for event in known.events
+        }
+        self.size = {
+            event: tall + (14 if self._unsaid(event) else 0) for event, tall in size.items()
+        }
         number = max(self.column.values()) + 1
-        self.width = [max(self._room(event) for event in known.events if self.column[event] == i) for i in range(number)]
+        self.width = [
+            max(self._room(event) for event in known.events if self.column[event] == i)
+            for i in range(number)
+        ]
         gap = (WIDTH - 2 * MARGIN - sum(self.width)) / max(1, number - 1)
         if number > 1 and gap < _NARROWEST:
-            raise FigureError(f"reactions must fit into {WIDTH} pixels; {number} columns with such long names do not")
+            raise FigureError(
+                f"reactions must fit into {WIDTH} pixels; {number} columns with such long names do not"
+            )
         self.gap = min(gap, _WIDEST)
         self.left = [MARGIN + sum(self.width[:i]) + self.gap * i for i in range(number)]
-        self.top = {event: top + y for event, y in heights(known, self.column, self.size, _GAP).items()}
+        self.top = {
+            event: top + y for event, y in heights(known, self.column, self.size, _GAP).items()
+        }
         self.bottom = max(self.top[event] + self.size[event] for event in known.events)
         self._lanes = count(1)
-        far = sum(self.column[name] - self.column[one.event] not in (0, 1) for one in known.table for name in one.emits)
+        far = sum(
+            self.column[name] - self.column[one.event] not in (0, 1)
+            for one in known.table
+            for name in one.emits
+        )
         self.height = self.bottom + _LANE * far + (16 if far else 0) + 18
 
     def _unsaid(self, event: str) -> bool:
@@ -110,11 +126,30 @@ class _Drawing:
         x, y, width = self.left[self.column[event]], self.top[event], self.width[self.column[event]]
         heard, unsaid = self.known.of(event), self._unsaid(event)
         wrong = unsaid or not heard
-        look: dict[str, Any] = {"edgecolor": DANGER if wrong else CARD_EDGE, "linewidth": 1.3 if wrong else 1.0, "zorder": 3}
-        _rounded(axes, x, y, width, self.size[event], facecolor="white", linestyle=(0, (4, 2)) if wrong else "solid", **look)
+        look: dict[str, Any] = {
+            "edgecolor": DANGER if wrong else CARD_EDGE,
+            "linewidth": 1.3 if wrong else 1.0,
+            "zorder": 3,
+        }
+        _rounded(
+            axes,
+            x,
+            y,
+            width,
+            self.size[event],
+            facecolor="white",
+            linestyle=(0, (4, 2)) if wrong else "solid",
+            **look,
+        )
         name = {"color": INK, "fontweight": "bold", "va": "center_baseline", "zorder": 5}
         axes.text(x + 10, y + _HEAD / 2 + 1, event, fontsize=TEXT_SIZE, **name)  # type: ignore[arg-type]  # matplotlib's own keywords
-        remark = {"fontsize": SMALL_SIZE, "color": DANGER, "fontweight": "bold", "va": "center_baseline", "zorder": 5}
+        remark = {
+            "fontsize": SMALL_SIZE,
+            "color": DANGER,
+            "fontweight": "bold",
+            "va": "center_baseline",
+            "zorder": 5,
+        }
         if not heard:
             axes.text(x + 10, y + _HEAD + _CHIP / 2 - 1, NOBODY_HEARS, **remark)  # type: ignore[arg-type]
         if unsaid:
@@ -122,15 +157,34 @@ class _Drawing:
         for one in heard:
             middle = self._from(one)[1]
             _rounded(
-                axes, x + 5, middle - 8, width - 10, 16, facecolor=self.ink[one.service], alpha=0.13, linewidth=0, zorder=4
+                axes,
+                x + 5,
+                middle - 8,
+                width - 10,
+                16,
+                facecolor=self.ink[one.service],
+                alpha=0.13,
+                linewidth=0,
+                zorder=4,
             )
             axes.add_patch(FancyBboxPatch((x + 7, middle - 5.5), 3, 11, boxstyle="square,pad=0", linewidth=0, zorder=5,
                                           facecolor=self.ink[one.service]))  # fmt: skip
-            axes.text(x + 15, middle, one.words, fontsize=SMALL_SIZE, color=INK, va="center_baseline", zorder=5)
+            axes.text(
+                x + 15,
+                middle,
+                one.words,
+                fontsize=SMALL_SIZE,
+                color=INK,
+                va="center_baseline",
+                zorder=5,
+            )
 
     def _arrow(self, axes: Axes, one: Reaction, emitted: str) -> None:
         steps = self.column[emitted] - self.column[one.event]
-        start, end = self._from(one), (self.left[self.column[emitted]] - 1, self.top[emitted] + _HEAD / 2)
+        start, end = (
+            self._from(one),
+            (self.left[self.column[emitted]] - 1, self.top[emitted] + _HEAD / 2),
+        )
         if steps == 1:
             spot = middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
             path = Path([start, (middle[0], start[1]), (middle[0], end[1]), end], [1, 4, 4, 4])
@@ -157,7 +211,9 @@ class _Drawing:
     def _from(self, one: Reaction) -> Point:
         """Where the arrows of a reaction begin: at the right edge of its line in the box."""
         column, row = self.column[one.event], self.known.of(one.event).index(one)
-        return self.left[column] + self.width[column] - 4, self.top[one.event] + _HEAD + _CHIP * (row + 0.5) - 1
+        return self.left[column] + self.width[column] - 4, self.top[one.event] + _HEAD + _CHIP * (
+            row + 0.5
+        ) - 1
 
 
 def _around(start: Point, end: Point, below: float, out: float) -> Path:
@@ -179,7 +235,9 @@ def _towards(point: Point, other: Point, most: float) -> Point:
 
 
 def _rounded(axes: Axes, x: float, y: float, width: float, height: float, **look: Any) -> None:
-    axes.add_patch(FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=5", **look))
+    axes.add_patch(
+        FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=5", **look)
+    )
 
 
 def _table(known: Reactions) -> str:
@@ -191,6 +249,9 @@ def _table(known: Reactions) -> str:
         heard = known.of(event)
         rows += [(name, "", NOBODY_HEARS)] if not heard else []
         for i, one in enumerate(heard):
-            marks = [f"{emitted} ({CIRCLE})" if known.leads_back(one, emitted) else emitted for emitted in one.emits]
+            marks = [
+                f"{emitted} ({CIRCLE})" if known.leads_back(one, emitted) else emitted
+                for emitted in one.emits
+            ]
             rows.append((name if i == 0 else "", one.words, " or ".join(marks) or "-"))
     return columns(("event", "who hears it", "what it may say then"), rows)

@@ -1,9 +1,10 @@
-"""A heat map of outcomes: many runs on a grid of small squares, the colour and the mark of each saying how it ended.
+"""A heat map of outcomes: many runs on a grid of small squares, the colour and the mark of each
+saying how it ended.
 
-Guarantees: colour never speaks alone. Every outcome has a mark of its own, in the squares, in the legend and in the table; good
-outcomes are pale and bad ones strong, so that a glance at the lightness is enough. A square that was not run stays empty.
-Leaves out: text in the squares (`matrix` has it), and a scale of numbers.
-"""
+Guarantees: colour never speaks alone. Every outcome has a mark of its own, in the squares, in the
+legend and in the table; good outcomes are pale and bad ones strong, so that a glance at the
+lightness is enough. A square that was not run stays empty. Leaves out: text in the squares
+(`matrix` has it), and a scale of numbers."""
 
 from __future__ import annotations
 
@@ -62,21 +63,36 @@ def heatmap(
     subtitle: str | None = None,
     origin: tuple[int, int] = (1, 1),
 ) -> Figure:
-    """Draw `grids` (name: rows of outcomes, the first row on top, None where nothing was run) side by side.
+    """Draw `grids` (name: rows of outcomes, the first row on top, None where nothing was run) side
+    by side.
 
-    `good` (at most two) and `bad` (at most five) name the outcomes there can be. `origin` is the number of the first column and
-    of the first row.
-    """
-    title, alt, xlabel, ylabel = said("title", title), said("alt", alt), said("xlabel", xlabel), said("ylabel", ylabel)
+    `good` (at most two) and `bad` (at most five) name the outcomes there can be. `origin` is the
+    number of the first column and of the first row."""
+    title, alt, xlabel, ylabel = (
+        said("title", title),
+        said("alt", alt),
+        said("xlabel", xlabel),
+        said("ylabel", ylabel),
+    )
     looks = _looks(good, bad)
     counts = {name: _counted(name, grid, looks) for name, grid in grids.items()}
     if not 1 <= len(grids) <= 3:
         raise FigureError(f"grids must be 1 to 3, got {len(grids)}")
     legend = _SWATCH + 8 + max(text_width(name, TEXT_SIZE) for name in looks)
     left, side = MARGIN + 22, 12 + legend + MARGIN
-    cell = min(_CELL, (WIDTH - left - side - _TICKS * (len(grids) + 1)) / sum(len(grid[0]) for grid in grids.values()))
-    verdicts = {name: f"{sum(count[it] for it in good)} of {count.total()} end well" for name, count in counts.items()}
-    heads = {name: max(text_width(name, TEXT_SIZE, bold=True), text_width(verdicts[name], TEXT_SIZE)) for name in grids}
+    cell = min(
+        _CELL,
+        (WIDTH - left - side - _TICKS * (len(grids) + 1))
+        / sum(len(grid[0]) for grid in grids.values()),
+    )
+    verdicts = {
+        name: f"{sum(count[it] for it in good)} of {count.total()} end well"
+        for name, count in counts.items()
+    }
+    heads = {
+        name: max(text_width(name, TEXT_SIZE, bold=True), text_width(verdicts[name], TEXT_SIZE))
+        for name in grids
+    }
     widths = {name: max(len(grid[0]) * cell, heads[name]) for name, grid in grids.items()}
     if left + side + sum(widths.values()) + _TICKS * (len(grids) + 1) > WIDTH + 1:
         raise FigureError(f"grids must have names that fit side by side, got {', '.join(grids)}")
@@ -87,7 +103,15 @@ def heatmap(
         sheet = card(title, subtitle, height)
         axes = pixel_axes(sheet, height)
         x = left + _TICKS
-        axes.text(MARGIN + 8, top + tallest / 2, ylabel, color=MUTED, rotation=90, ha="center", va="center")
+        axes.text(
+            MARGIN + 8,
+            top + tallest / 2,
+            ylabel,
+            color=MUTED,
+            rotation=90,
+            ha="center",
+            va="center",
+        )
         axes.text(x, top + tallest + 38, xlabel, color=MUTED, va="baseline")
         for name, grid in grids.items():
             axes.text(x, top - 25, name, color=INK, fontweight="bold", va="baseline")
@@ -101,26 +125,38 @@ def heatmap(
 
 def _looks(good: Sequence[str], bad: Sequence[str]) -> dict[str, tuple[str, str]]:
     names = [*good, *bad]
-    if len(set(names)) < len(names) or not names or not all(isinstance(name, str) and name.strip() for name in names):
+    if (
+        len(set(names)) < len(names)
+        or not names
+        or not all(isinstance(name, str) and name.strip() for name in names)
+    ):
         raise FigureError(f"good and bad must be different names, at least one, got {names!r}")
     if len(good) > len(GOOD) or len(bad) > len(BAD):
-        raise FigureError(f"good must have at most {len(GOOD)} names and bad at most {len(BAD)}, got {names!r}")
+        raise FigureError(
+            f"good must have at most {len(GOOD)} names and bad at most {len(BAD)}, got {names!r}"
+        )
     return dict([*zip(good, GOOD, strict=False), *zip(bad, BAD, strict=False)])
 
 
 def _counted(name: str, grid: Grid, looks: Mapping[str, object]) -> Counter[str]:
     widths = {len(row) for row in grid}
     if len(widths) != 1 or widths == {0}:
-        raise FigureError(f"grid {name!r} must have rows of one width, at least 1, got widths {sorted(widths)}")
+        raise FigureError(
+            f"grid {name!r} must have rows of one width, at least 1, got widths {sorted(widths)}"
+        )
     found = [outcome for row in grid for outcome in row if outcome is not None]
     if strange := sorted({outcome for outcome in found if outcome not in looks}):
-        raise FigureError(f"grid {name!r} must hold outcomes among {', '.join(looks)}, or None, got {strange[0]!r}")
+        raise FigureError(
+            f"grid {name!r} must hold outcomes among {', '.join(looks)}, or None, got {strange[0]!r}"
+        )
     if not found:
         raise FigureError(f"grid {name!r} must hold at least one outcome, got None everywhere")
     return Counter(found)
 
 
-def _squares(axes: Axes, grid: Grid, looks: Mapping[str, tuple[str, str]], x: float, y: float, cell: float) -> None:
+def _squares(
+    axes: Axes, grid: Grid, looks: Mapping[str, tuple[str, str]], x: float, y: float, cell: float
+) -> None:
     for outcome, look in looks.items():
         at = [
             (x + (j + 0.5) * cell, y + (i + 0.5) * cell)
@@ -131,13 +167,17 @@ def _squares(axes: Axes, grid: Grid, looks: Mapping[str, tuple[str, str]], x: fl
         _draw(axes, at, cell - _GAP, look)
 
 
-def _draw(axes: Axes, at: Sequence[tuple[float, float]], size: float, look: tuple[str, str]) -> None:
+def _draw(
+    axes: Axes, at: Sequence[tuple[float, float]], size: float, look: tuple[str, str]
+) -> None:
     """Squares of `size` round these points, with their marks: two paths however many there are."""
     if not at:
         return
     fill, mark = look
     half = size / 2
-    square = Path([(-half, -half), (half, -half), (half, half), (-half, half), (-half, -half)], closed=True)
+    square = Path(
+        [(-half, -half), (half, -half), (half, half), (-half, half), (-half, -half)], closed=True
+    )
     axes.add_patch(PathPatch(_moved(square, at), facecolor=fill, linewidth=0, zorder=2))
     if mark in _DISCS:
         marks = _moved(Path.circle(radius=_DISCS[mark] * half), at)
@@ -146,7 +186,9 @@ def _draw(axes: Axes, at: Sequence[tuple[float, float]], size: float, look: tupl
         return
     strokes = [Path([(a * size * 0.6, b * size * 0.6) for a, b in line]) for line in _STROKES[mark]]
     marks = _moved(Path.make_compound_path(*strokes), at)
-    axes.add_patch(PathPatch(marks, facecolor="none", edgecolor=ink_on(fill), linewidth=1.3, zorder=3))
+    axes.add_patch(
+        PathPatch(marks, facecolor="none", edgecolor=ink_on(fill), linewidth=1.3, zorder=3)
+    )
 
 
 def _moved(path: Path, at: Sequence[tuple[float, float]]) -> Path:
@@ -159,7 +201,9 @@ def ink_on(fill: str) -> str:
     return INK if 0.299 * red + 0.587 * green + 0.114 * blue > 128 else "#ffffff"
 
 
-def _numbers(axes: Axes, grid: Grid, origin: tuple[int, int], x: float, y: float, cell: float) -> None:
+def _numbers(
+    axes: Axes, grid: Grid, origin: tuple[int, int], x: float, y: float, cell: float
+) -> None:
     for j in range(len(grid[0])):
         if _numbered(j, origin[0], len(grid[0])):
             axes.text(x + (j + 0.5) * cell, y + len(grid) * cell + 14, f"{j + origin[0]}", color=MUTED, fontsize=SMALL_SIZE,
@@ -183,13 +227,24 @@ def _legend(axes: Axes, looks: Mapping[str, tuple[str, str]], x: float, y: float
 
 
 def _table(
-    grids: Mapping[str, Grid], counts: Mapping[str, Counter[str]], looks: Mapping[str, tuple[str, str]], origin: tuple[int, int]
+    grids: Mapping[str, Grid],
+    counts: Mapping[str, Counter[str]],
+    looks: Mapping[str, tuple[str, str]],
+    origin: tuple[int, int],
 ) -> str:
-    totals = [(f"{mark} {name}", *(counts[grid][name] for grid in grids)) for name, (_, mark) in looks.items()]
+    totals = [
+        (f"{mark} {name}", *(counts[grid][name] for grid in grids))
+        for name, (_, mark) in looks.items()
+    ]
     parts = [columns(("", *grids), totals)]
     for name, grid in grids.items():
-        signs = [" ".join(" " if outcome is None else looks[outcome][1] for outcome in row) for row in grid]
+        signs = [
+            " ".join(" " if outcome is None else looks[outcome][1] for outcome in row)
+            for row in grid
+        ]
         last = origin[1] + len(grid) - 1
-        rows = [f"{i + origin[1]:>{len(str(last))}}  {line}".rstrip() for i, line in enumerate(signs)]
+        rows = [
+            f"{i + origin[1]:>{len(str(last))}}  {line}".rstrip() for i, line in enumerate(signs)
+        ]
         parts.append("\n".join([name, *rows]))
     return "\n\n".join(parts)

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from labkit.course.figures.style import text_width
 
 Spot = tuple[float, float, str]
-"""A place for a label: x, the middle line y, and which part of the text is at x ("left", "center", "right")."""
+"""A place for a label: x, the middle line y, and which part of the text is at x ("left", "center",
+"right").
+"""
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,12 @@ class Box:
 
     def meets(self, other: Box) -> bool:
         """Whether the two share any area."""
-        return self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
+        return (
+            self.left < other.right
+            and other.left < self.right
+            and self.top < other.bottom
+            and other.top < self.bottom
+        )
 
 
 @dataclass
@@ -36,7 +43,9 @@ class Places:
         """Reserve a rectangle, free or not."""
         self.taken.append(box)
 
-    def put(self, text: str, size: float, spots: Iterable[Spot], bold: bool = False) -> tuple[float, float] | None:
+    def put(
+        self, text: str, size: float, spots: Iterable[Spot], bold: bool = False
+    ) -> tuple[float, float] | None:
         """The left edge and the middle line of `text` at the first free spot, or None."""
         width, height = text_width(text, size, bold), size * 1.55
         for x, y, align in spots:

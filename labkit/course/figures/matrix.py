@@ -1,7 +1,8 @@
-"""A matrix with labels: what each way of doing it (rows) does to each thing we care about (columns).
+"""A matrix with labels: what each way of doing it (rows) does to each thing we care about
+(columns).
 
-Colour never speaks alone: a good, bad or doubtful cell also carries a sign, and a cell of a heat map its number.
-"""
+Colour never speaks alone: a good, bad or doubtful cell also carries a sign, and a cell of a heat
+map its number."""
 
 from __future__ import annotations
 
@@ -50,9 +51,9 @@ def matrix(
 ) -> Figure:
     """Draw `cells` (a list for every row).
 
-    `tones` marks each cell good, bad, doubtful or plain; without it, a matrix of numbers is shaded from its least to its
-    greatest, and a matrix with words in it is plain. `corner` names what the rows are.
-    """
+    `tones` marks each cell good, bad, doubtful or plain; without it, a matrix of numbers is shaded
+    from its least to its greatest, and a matrix with words in it is plain. `corner` names what the
+    rows are."""
     title, alt = said("title", title), said("alt", alt)
     _rectangular("cells", cells, rows, cols)
     looks = _looks(cells, tones, rows, cols)
@@ -68,10 +69,19 @@ def matrix(
         axes.text(MARGIN, base, corner, color=MUTED, va="baseline")
         for j, lines in enumerate(heads):
             for k, line in enumerate(reversed(lines)):
-                axes.text(left + (j + 0.5) * step, base - k * _HEAD_LINE, line, color=MUTED, ha="center", va="baseline")
+                axes.text(
+                    left + (j + 0.5) * step,
+                    base - k * _HEAD_LINE,
+                    line,
+                    color=MUTED,
+                    ha="center",
+                    va="baseline",
+                )
         for i, name in enumerate(rows):
             y = top + i * _ROW
-            axes.text(MARGIN, y + _ROW / 2, name, color=INK, fontweight="bold", va="center_baseline")
+            axes.text(
+                MARGIN, y + _ROW / 2, name, color=INK, fontweight="bold", va="center_baseline"
+            )
             for j in range(len(cols)):
                 face, ink, sign = looks[i][j]
                 axes.add_patch(
@@ -81,20 +91,33 @@ def matrix(
                 axes.text(left + (j + 0.5) * step, y + _ROW / 2, sign + number(cells[i][j]), color=ink, fontsize=10,
                           ha="center", va="center_baseline")  # fmt: skip
         table = [
-            (name, *(f"{look[2]}{number(cell)}" for look, cell in zip(looks[i], cells[i], strict=True)))
+            (
+                name,
+                *(
+                    f"{look[2]}{number(cell)}"
+                    for look, cell in zip(looks[i], cells[i], strict=True)
+                ),
+            )
             for i, name in enumerate(rows)
         ]
         return finished(sheet, title=title, alt=alt, data=columns((corner, *cols), table))
 
 
-def _rectangular(name: str, cells: Sequence[Sequence[object]], rows: Sequence[str], cols: Sequence[str]) -> None:
+def _rectangular(
+    name: str, cells: Sequence[Sequence[object]], rows: Sequence[str], cols: Sequence[str]
+) -> None:
     shape = [len(line) for line in cells]
     if not rows or not cols or shape != [len(cols)] * len(rows):
-        raise FigureError(f"{name} must be {len(rows)} rows of {len(cols)} (at least one of each), got rows of {shape}")
+        raise FigureError(
+            f"{name} must be {len(rows)} rows of {len(cols)} (at least one of each), got rows of {shape}"
+        )
 
 
 def _looks(
-    cells: Sequence[Sequence[object]], tones: Sequence[Sequence[Tone]] | None, rows: Sequence[str], cols: Sequence[str]
+    cells: Sequence[Sequence[object]],
+    tones: Sequence[Sequence[Tone]] | None,
+    rows: Sequence[str],
+    cols: Sequence[str],
 ) -> list[list[tuple[str, str, str]]]:
     if tones is not None:
         _rectangular("tones", tones, rows, cols)
@@ -102,7 +125,9 @@ def _looks(
             raise FigureError(f"tones must be among {', '.join(_LOOK)}, got {wrong[0]!r}")
         return [[_LOOK[tone] for tone in line] for line in tones]
     flat = [cell for line in cells for cell in line]
-    values = [float(cell) for cell in flat if isinstance(cell, int | float) and not isinstance(cell, bool)]
+    values = [
+        float(cell) for cell in flat if isinstance(cell, int | float) and not isinstance(cell, bool)
+    ]
     if len(values) < len(flat):
         return [[_LOOK["plain"]] * len(cols) for _ in rows]
     low, high = min(values), max(values)

@@ -10,7 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Sheet
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from labkit.course.figures.style import MARGIN, TEXT_SIZE, WIDTH, axes_on, card, header_height, text_width
+from labkit.course.figures.style import (
+    MARGIN,
+    TEXT_SIZE,
+    WIDTH,
+    axes_on,
+    card,
+    header_height,
+    text_width,
+)
 from labkit.course.figures.text import FigureError, number
 
 Scale = Literal["linear", "log"]
@@ -18,13 +26,19 @@ HEIGHT = 344.0
 _LINE = 15.0
 
 
-def plain_axes(title: str, subtitle: str | None, xlabel: str, ylabel: str, labels: Iterable[str]) -> tuple[Sheet, Axes]:
-    """A card of the usual height with one pair of axes, and room to their right for the labels of the lines."""
+def plain_axes(
+    title: str, subtitle: str | None, xlabel: str, ylabel: str, labels: Iterable[str]
+) -> tuple[Sheet, Axes]:
+    """A card of the usual height with one pair of axes, and room to their right for the labels of
+    the lines.
+    """
     top = header_height(title, subtitle)
     right = MARGIN + max(text_width(label, TEXT_SIZE, bold=True) for label in labels) + 10
     sheet = card(title, subtitle, HEIGHT + top - 52)
     height = HEIGHT + top - 52
-    axes = axes_on(sheet, height, left=MARGIN + 52, right=min(right, WIDTH / 3), top=top + 8, bottom=60)
+    axes = axes_on(
+        sheet, height, left=MARGIN + 52, right=min(right, WIDTH / 3), top=top + 8, bottom=60
+    )
     axes.grid(axis="y")
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(xlabel, loc="left", labelpad=6)
@@ -33,8 +47,13 @@ def plain_axes(title: str, subtitle: str | None, xlabel: str, ylabel: str, label
 
 
 def scaled(axes: Axes, x: Scale, y: Scale = "linear") -> None:
-    """Give both axes their scales; a logarithmic one is labelled in plain numbers, 1, 2 and 5 of each decade."""
-    for name, scale, axis, apply in (("xscale", x, axes.xaxis, axes.set_xscale), ("yscale", y, axes.yaxis, axes.set_yscale)):
+    """Give both axes their scales; a logarithmic one is labelled in plain numbers, 1, 2 and 5 of
+    each decade.
+    """
+    for name, scale, axis, apply in (
+        ("xscale", x, axes.xaxis, axes.set_xscale),
+        ("yscale", y, axes.yaxis, axes.set_yscale),
+    ):
         if scale not in ("linear", "log"):
             raise FigureError(f"{name} must be 'linear' or 'log', got {scale!r}")
         if scale == "log":
@@ -45,11 +64,19 @@ def scaled(axes: Axes, x: Scale, y: Scale = "linear") -> None:
 
 
 def label_ends(axes: Axes, ends: Sequence[tuple[str, float, float, str]]) -> None:
-    """Write each (label, x, y, colour) to the right of its point, moved up or down where they would touch."""
-    axes.get_xlim(), axes.get_ylim()  # matplotlib fits the axes to the data when it is asked, not before
+    """Write each (label, x, y, colour) to the right of its point, moved up or down where they would
+    touch.
+    """
+    (
+        axes.get_xlim(),
+        axes.get_ylim(),
+    )  # matplotlib fits the axes to the data when it is asked, not before
     place = axes.transData
     points = sorted(
-        ((float(place.transform((x, y))[1]), float(place.transform((x, y))[0]), label, ink) for label, x, y, ink in ends)
+        (
+            (float(place.transform((x, y))[1]), float(place.transform((x, y))[0]), label, ink)
+            for label, x, y, ink in ends
+        )
     )
     heights = [y for y, _, _, _ in points]
     for _ in range(100):
@@ -60,7 +87,9 @@ def label_ends(axes: Axes, ends: Sequence[tuple[str, float, float, str]]) -> Non
                 heights[i - 1] -= (_LINE - gap) / 2
     for height, (_, x, label, ink) in zip(heights, points, strict=True):
         at = axes.transData.inverted().transform((x + 10, height))
-        axes.text(at[0], at[1], label, color=ink, fontweight="bold", va="center", ha="left", clip_on=False)
+        axes.text(
+            at[0], at[1], label, color=ink, fontweight="bold", va="center", ha="left", clip_on=False
+        )
 
 
 def numbers(name: str, values: Iterable[float]) -> list[float]:

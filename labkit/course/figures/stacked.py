@@ -1,9 +1,10 @@
-"""Stacked areas over time: parts of one whole, each the height of its band, and stretches in which something was down.
+"""Stacked areas over time: parts of one whole, each the height of its band, and stretches in which
+something was down.
 
-A part keeps its value from one instant to the next, so the bands have steps: stock, held units and queues change at instants.
-Where the upper edge of the stack is level, nothing was lost and nothing came from nowhere; that edge is drawn.
-Leaves out: parts below zero, which have no place in a stack; and in the table, when there are many instants, some of the rows.
-"""
+A part keeps its value from one instant to the next, so the bands have steps: stock, held units and
+queues change at instants. Where the upper edge of the stack is level, nothing was lost and nothing
+came from nowhere; that edge is drawn. Leaves out: parts below zero, which have no place in a stack;
+and in the table, when there are many instants, some of the rows."""
 
 from __future__ import annotations
 
@@ -46,12 +47,17 @@ def stacked(
     subtitle: str | None = None,
     spans: Mapping[str, Sequence[tuple[float, float]]] | None = None,
 ) -> Figure:
-    """Draw `series` (label: values of at least 0), one on the other from the bottom up, over the ascending instants `x`.
+    """Draw `series` (label: values of at least 0), one on the other from the bottom up, over the
+    ascending instants `x`.
 
-    A value holds from its instant to the next. `spans`: label and its (start, end) stretches of x, drawn as a strip above
-    the stack. The axis labels name their units.
-    """
-    title, alt, xlabel, ylabel = said("title", title), said("alt", alt), said("xlabel", xlabel), said("ylabel", ylabel)
+    A value holds from its instant to the next. `spans`: label and its (start, end) stretches of x,
+    drawn as a strip above the stack. The axis labels name their units."""
+    title, alt, xlabel, ylabel = (
+        said("title", title),
+        said("alt", alt),
+        said("xlabel", xlabel),
+        said("ylabel", ylabel),
+    )
     some("series", series)
     xs = numbers("x", x)
     if len(xs) < 2 or any(later < earlier for earlier, later in pairwise(xs)):
@@ -59,12 +65,16 @@ def stacked(
     parts = {label: _part(label, values, xs) for label, values in series.items()}
     strips = {label: _stretches(label, stretches) for label, stretches in (spans or {}).items()}
     above = _STRIP * len(strips)
-    right = MARGIN + max(text_width(label, TEXT_SIZE, bold=True) for label in (*parts, *strips)) + 10
+    right = (
+        MARGIN + max(text_width(label, TEXT_SIZE, bold=True) for label in (*parts, *strips)) + 10
+    )
     with styled():
         height = HEIGHT + header_height(title, subtitle) - 52 + above
         sheet = card(title, subtitle, height)
         top = header_height(title, subtitle) + 8 + above
-        axes = axes_on(sheet, height, left=MARGIN + 52, right=min(right, WIDTH / 3), top=top, bottom=_FOOT)
+        axes = axes_on(
+            sheet, height, left=MARGIN + 52, right=min(right, WIDTH / 3), top=top, bottom=_FOOT
+        )
         axes.grid(axis="y")
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(xlabel, loc="left", labelpad=6)
@@ -78,23 +88,31 @@ def stacked(
 def _part(label: str, values: Sequence[float], xs: list[float]) -> list[float]:
     found = numbers(f"series {label!r}", values)
     if len(found) != len(xs) or min(found) < 0:
-        raise FigureError(f"series {label!r} must have {len(xs)} values of at least 0 like x, got {found!r}")
+        raise FigureError(
+            f"series {label!r} must have {len(xs)} values of at least 0 like x, got {found!r}"
+        )
     return found
 
 
 def _stretches(label: str, stretches: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     found = [(float(start), float(end)) for start, end in stretches]
     if not found or any(end < start for start, end in found):
-        raise FigureError(f"span {label!r} must be one or more (start, end) with start at most end, got {list(stretches)!r}")
+        raise FigureError(
+            f"span {label!r} must be one or more (start, end) with start at most end, got {list(stretches)!r}"
+        )
     return found
 
 
-def _bands(axes: Axes, xs: list[float], parts: Mapping[str, list[float]]) -> list[tuple[str, float, float, str]]:
+def _bands(
+    axes: Axes, xs: list[float], parts: Mapping[str, list[float]]
+) -> list[tuple[str, float, float, str]]:
     """Draw the bands; returns where the label of each belongs: at the middle of its last height."""
     lower, ends = [0.0] * len(xs), []
     for i, (label, heights) in enumerate(parts.items()):
         upper = [below + height for below, height in zip(lower, heights, strict=True)]
-        axes.fill_between(xs, lower, upper, step="post", color=colour(i), alpha=0.78, linewidth=0, zorder=2)
+        axes.fill_between(
+            xs, lower, upper, step="post", color=colour(i), alpha=0.78, linewidth=0, zorder=2
+        )
         axes.step(xs, upper, where="post", color=CARD, linewidth=0.9, zorder=3)
         ends.append((label, xs[-1], (lower[-1] + upper[-1]) / 2, colour(i)))
         lower = upper
@@ -104,7 +122,9 @@ def _bands(axes: Axes, xs: list[float], parts: Mapping[str, list[float]]) -> lis
     return ends
 
 
-def _strip(axes: Axes, label: str, stretches: list[tuple[float, float]], above: float, height: float) -> None:
+def _strip(
+    axes: Axes, label: str, stretches: list[tuple[float, float]], above: float, height: float
+) -> None:
     """A bar for each stretch, `above` pixels over the top of axes that are `height` pixels high."""
     low, high = axes.get_xlim()
     bottom, top = (1 + (above + half) / height for half in (-_HALF_BAR, _HALF_BAR))
@@ -123,10 +143,16 @@ def _table(
     strips: Mapping[str, list[tuple[float, float]]],
 ) -> str:
     rows = list(zip(xs, *parts.values(), strict=True))
-    shown = rows if len(rows) <= _ROWS else [rows[round(i * (len(rows) - 1) / (_ROWS - 1))] for i in range(_ROWS)]
+    shown = (
+        rows
+        if len(rows) <= _ROWS
+        else [rows[round(i * (len(rows) - 1) / (_ROWS - 1))] for i in range(_ROWS)]
+    )
     lines = [columns((xlabel, *parts), shown)]
     if len(shown) < len(rows):
         lines.append(f"({len(shown)} of {len(rows)} instants)")
     for label, stretches in strips.items():
-        lines.append(f"{label}: {', '.join(f'{number(start)} to {number(end)}' for start, end in stretches)}")
+        lines.append(
+            f"{label}: {', '.join(f'{number(start)} to {number(end)}' for start, end in stretches)}"
+        )
     return "\n".join(lines)

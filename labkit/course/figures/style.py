@@ -1,11 +1,12 @@
-"""The one look of every figure: a soft opaque card, a finding as title, colours that survive colour blindness.
+"""The one look of every figure: a soft opaque card, a finding as title, colours that survive colour
+blindness.
 
-Guarantees: text sits on the figure's own card, so it reads the same on JupyterLab's light and dark themes; the palette is
-Okabe and Ito's blue, vermillion, green (a little darker) and purple, then brown and charcoal, which differ in lightness; Tol's
-vibrant red is kept for danger; nothing of pyplot's global state is touched.
-Leaves out: themes and sizes to choose from. Every figure is 9 inches wide, so that a page of them is calm.
-Follows: Okabe and Ito, "Color Universal Design" (2008); Tol, "Colour schemes" (SRON technical note, 2021).
-"""
+Guarantees: text sits on the figure's own card, so it reads the same on JupyterLab's light and dark
+themes; the palette is Okabe and Ito's blue, vermillion, green (a little darker) and purple, then
+brown and charcoal, which differ in lightness; Tol's vibrant red is kept for danger; nothing of
+pyplot's global state is touched. Leaves out: themes and sizes to choose from. Every figure is 9
+inches wide, so that a page of them is calm. Follows: Okabe and Ito, "Color Universal Design"
+(2008); Tol, "Colour schemes" (SRON technical note, 2021)."""
 
 from __future__ import annotations
 
@@ -74,7 +75,9 @@ _RC: dict[str, Any] = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """matplotlib with this style and nothing of the reader's own settings, for as long as the block runs."""
+    """matplotlib with this style and nothing of the reader's own settings, for as long as the block
+    runs.
+    """
     with matplotlib.rc_context(), _no_word_about_glyphs():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_RC)  # type: ignore[arg-type]  # matplotlib lists its keys one by one
@@ -91,7 +94,9 @@ def _no_word_about_glyphs() -> Iterator[None]:
 
 @lru_cache(maxsize=4096)
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """The width of one line in pixels, in the bundled font: an upper bound for the narrower fonts a browser may choose."""
+    """The width of one line in pixels, in the bundled font: an upper bound for the narrower fonts a
+    browser may choose.
+    """
     font = FontProperties(family="DejaVu Sans", size=size, weight="bold" if bold else "normal")
     with _no_word_about_glyphs():
         width, _, _ = TextToPath().get_text_width_height_descent(text, font, ismath=False)
@@ -131,20 +136,38 @@ def card(title: str, subtitle: str | None, height: float) -> Sheet:
     room, y = WIDTH - 2 * MARGIN, 14.0
     for line in wrapped(title, TITLE_SIZE, room, bold=True):
         y += _TITLE_STEP
-        sheet.text(MARGIN / WIDTH, 1 - (y - 5) / height, line, fontsize=TITLE_SIZE, fontweight="bold", color=INK)
+        sheet.text(
+            MARGIN / WIDTH,
+            1 - (y - 5) / height,
+            line,
+            fontsize=TITLE_SIZE,
+            fontweight="bold",
+            color=INK,
+        )
     for line in wrapped(subtitle, SUBTITLE_SIZE, room) if subtitle else []:
         y += _SUBTITLE_STEP
         sheet.text(MARGIN / WIDTH, 1 - (y - 2) / height, line, fontsize=SUBTITLE_SIZE, color=MUTED)
     return sheet
 
 
-def axes_on(sheet: Sheet, height: float, *, left: float, right: float, top: float, bottom: float) -> Axes:
+def axes_on(
+    sheet: Sheet, height: float, *, left: float, right: float, top: float, bottom: float
+) -> Axes:
     """Axes whose four edges are that many pixels inside the card."""
-    return sheet.add_axes((left / WIDTH, bottom / height, (WIDTH - left - right) / WIDTH, (height - top - bottom) / height))
+    return sheet.add_axes(
+        (
+            left / WIDTH,
+            bottom / height,
+            (WIDTH - left - right) / WIDTH,
+            (height - top - bottom) / height,
+        )
+    )
 
 
 def pixel_axes(sheet: Sheet, height: float) -> Axes:
-    """Axes over the whole card whose units are pixels, y downwards: for drawings that do their own layout."""
+    """Axes over the whole card whose units are pixels, y downwards: for drawings that do their own
+    layout.
+    """
     axes = sheet.add_axes((0, 0, 1, 1))
     axes.set_xlim(0, WIDTH)
     axes.set_ylim(height, 0)

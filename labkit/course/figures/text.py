@@ -7,11 +7,15 @@ from numbers import Integral, Real
 
 
 class FigureError(ValueError):
-    """A figure was asked for with data it cannot show: names the argument, its value, and what is allowed."""
+    """A figure was asked for with data it cannot show: names the argument, its value, and what is
+    allowed.
+    """
 
 
 def number(value: object) -> str:
-    """A number in at most four significant digits, anything else as `str`: the same on every machine."""
+    """A number in at most four significant digits, anything else as `str`: the same on every
+    machine.
+    """
     if isinstance(value, bool) or not isinstance(value, Real):
         return str(value)
     if isinstance(value, Integral):
@@ -23,12 +27,16 @@ def number(value: object) -> str:
 def columns(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Rows under a head, the columns aligned: numbers to the right, words to the left."""
     cells = [[number(cell) for cell in row] for row in rows]
-    right = [bool(rows) and all(isinstance(row[i], Real) or row[i] in ("", "-") for row in rows) for i in range(len(head))]
+    right = [
+        bool(rows) and all(isinstance(row[i], Real) or row[i] in ("", "-") for row in rows)
+        for i in range(len(head))
+    ]
     widths = [max(len(line[i]) for line in [list(head), *cells]) for i in range(len(head))]
     lines = []
     for line in [list(head), *cells]:
         parts = [
-            text.rjust(width) if flush else text.ljust(width) for text, width, flush in zip(line, widths, right, strict=True)
+            text.rjust(width) if flush else text.ljust(width)
+            for text, width, flush in zip(line, widths, right, strict=True)
         ]
         lines.append("  ".join(parts).rstrip())
     return "\n".join(lines)

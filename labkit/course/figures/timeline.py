@@ -1,4 +1,6 @@
-"""The foot of a space-time diagram: ticks at true times, the stretches that were squeezed, and what was left out."""
+"""The foot of a space-time diagram: ticks at true times, the stretches that were squeezed, and what
+was left out.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,10 @@ def draw_axis(board: Board, y: float) -> None:
 
 
 def _note(board: Board) -> str:
-    parts = [board.scale.unit[0] + ("" if board.scale.to_scale else " (not to scale: quiet stretches are squeezed)")]
+    parts = [
+        board.scale.unit[0]
+        + ("" if board.scale.to_scale else " (not to scale: quiet stretches are squeezed)")
+    ]
     parts += [f"left out: {text}" for text in board.view.left_out]
     if board.unlabelled:
         parts.append(f"{board.unlabelled} labels left out: print(figure) has them")

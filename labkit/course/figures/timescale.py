@@ -1,9 +1,8 @@
 """A time axis on which a millisecond and a three-second pause can both be read.
 
-Every stretch between two things that happen gets a width: in proportion to its length while the lengths are alike, and only
-its logarithm beyond the usual length once they are not. Order is always kept; ticks carry the true times, and the drawing
-says that the axis is not to scale.
-"""
+Every stretch between two things that happen gets a width: in proportion to its length while the
+lengths are alike, and only its logarithm beyond the usual length once they are not. Order is always
+kept; ticks carry the true times, and the drawing says that the axis is not to scale."""
 
 from __future__ import annotations
 
@@ -18,7 +17,9 @@ _QUIET = 8.0  # a stretch this many times the usual is marked as squeezed
 
 
 class TimeScale:
-    """Seconds to pixels between `left` and `right`; `times` are the instants at which something happens."""
+    """Seconds to pixels between `left` and `right`; `times` are the instants at which something
+    happens.
+    """
 
     def __init__(self, times: Iterable[float], left: float, right: float) -> None:
         self.times = sorted(set(times)) or [0.0]
@@ -33,7 +34,9 @@ class TimeScale:
         for width in widths:
             self._xs.append(self._xs[-1] + width * step)
         stretches = zip(pairwise(self.times), gaps, strict=True)
-        self.quiet = [] if self.to_scale else [stretch for stretch, gap in stretches if gap > _QUIET * usual]
+        self.quiet = (
+            [] if self.to_scale else [stretch for stretch, gap in stretches if gap > _QUIET * usual]
+        )
 
     def x(self, seconds: float) -> float:
         """The pixel of an instant; instants outside the axis are put at its ends."""
@@ -51,7 +54,9 @@ class TimeScale:
         return ("seconds", 1.0) if self.times[-1] >= 1.0 else ("milliseconds", 1000.0)
 
     def ticks(self, room: float) -> list[tuple[float, str]]:
-        """Instants to label, at least `room` pixels apart: the ends, the edges of quiet stretches, then the others in order."""
+        """Instants to label, at least `room` pixels apart: the ends, the edges of quiet stretches,
+        then the others in order.
+        """
         edges = [instant for stretch in self.quiet for instant in stretch]
         chosen: list[float] = []
         for instant in [self.times[0], self.times[-1], *edges, *self.times]:

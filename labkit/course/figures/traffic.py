@@ -1,4 +1,6 @@
-"""Points and lines in a space-time diagram: lanes, messages and events, with their words where there is room."""
+"""Points and lines in a space-time diagram: lanes, messages and events, with their words where
+there is room.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def draw_messages(board: Board) -> None:
 
 
 def draw_events(board: Board) -> None:
-    """A dot each, with a label above or below the lane where there is room; the board counts those without."""
+    """A dot each, with a label above or below the lane where there is room; the board counts those
+    without.
+    """
     dots = [(event, board.scale.x(event.at), board.rows[event.node]) for event in board.view.events]
     for _, x, y in dots:
         board.places.take(Box(x - 4, y - 4, x + 4, y + 4))
@@ -67,7 +71,9 @@ def draw_message_labels(board: Board) -> None:
                 for share in (0.5, 0.34, 0.66, 0.2, 0.8)
             ]
             style = "italic" if message.reply else "normal"
-            board.label(shortened(message.label, 24), spots, colour=MUTED, size=SMALL_SIZE, style=style)
+            board.label(
+                shortened(message.label, 24), spots, colour=MUTED, size=SMALL_SIZE, style=style
+            )
 
 
 def _words(event: Event) -> list[str]:

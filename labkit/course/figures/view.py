@@ -1,8 +1,8 @@
-"""The part of a history that one diagram can show, chosen and put in order; what was left out is said, never lost silently.
+"""The part of a history that one diagram can show, chosen and put in order; what was left out is
+said, never lost silently.
 
-Lanes are ordered so that messages cross as few other lanes as possible, which puts a server that everyone talks to between
-its clients; among equals, the node that appears first comes first.
-"""
+Lanes are ordered so that messages cross as few other lanes as possible, which puts a server that
+everyone talks to between its clients; among equals, the node that appears first comes first."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ class Overlap:
 
 @dataclass(frozen=True)
 class View:
-    """What is drawn: lanes from top to bottom, entries between `start` and `end` (seconds), and what is not shown."""
+    """What is drawn: lanes from top to bottom, entries between `start` and `end` (seconds), and
+    what is not shown.
+    """
 
     lanes: tuple[str, ...]
     events: tuple[Event, ...]
@@ -86,7 +88,11 @@ def view(
     lanes, hidden = _lanes(history, nodes)
     times = _instants(history, lanes)
     begin, stop = min(times) if start is None else start, max(times) if end is None else end
-    messages = [m for m in history.messages if m.src in lanes and m.dst in lanes and m.src != m.dst and begin <= m.sent <= stop]
+    messages = [
+        m
+        for m in history.messages
+        if m.src in lanes and m.dst in lanes and m.src != m.dst and begin <= m.sent <= stop
+    ]
     left_out = [f"nodes {', '.join(hidden)}"] if hidden else []
     if hide := tuple(hide):
         messages = _without(messages, hide)
@@ -95,23 +101,49 @@ def view(
         dropped = messages[:-MOST_MESSAGES]
         messages = messages[-MOST_MESSAGES:]
         begin = max(begin, messages[0].sent)
-        left_out.append(f"everything before {duration(begin)} ({len(dropped)} messages); start= and end= choose another part")
+        left_out.append(
+            f"everything before {duration(begin)} ({len(dropped)} messages); start= and end= choose another part"
+        )
     shown = [event for event in history.events if event.node in lanes and begin <= event.at <= stop]
     if kinds is not None:
         shown = [event for event in shown if event.kind in kinds]
-    spans = [s for s in history.spans if s.node in lanes and s.start <= stop and (s.end is None or s.end > begin)]
+    spans = [
+        s
+        for s in history.spans
+        if s.node in lanes and s.start <= stop and (s.end is None or s.end > begin)
+    ]
     if end is None:
         stop = max([begin, *_ends(shown, messages, spans)])
-    return View(_ordered(lanes, messages), tuple(shown), tuple(messages), tuple(spans), begin, stop, tuple(left_out))
+    return View(
+        _ordered(lanes, messages),
+        tuple(shown),
+        tuple(messages),
+        tuple(spans),
+        begin,
+        stop,
+        tuple(left_out),
+    )
 
 
 def _without(messages: Sequence[Message], hide: Sequence[str]) -> list[Message]:
-    words = [set(message.label.split()[: 1 + message.reply]) for message in messages]  # an answer may be "200 POST /charge"
+    words = [
+        set(message.label.split()[: 1 + message.reply]) for message in messages
+    ]  # an answer may be "200 POST /charge"
     unknown = sorted(set(hide).difference(*words))
     if unknown:
-        known = sorted({message.label.partition(" ")[0] for message in messages if message.label and not message.reply})
-        raise FigureError(f"hide must be among {', '.join(known) or 'none'}, got {', '.join(unknown)}")
-    return [message for message, first in zip(messages, words, strict=True) if first.isdisjoint(hide)]
+        known = sorted(
+            {
+                message.label.partition(" ")[0]
+                for message in messages
+                if message.label and not message.reply
+            }
+        )
+        raise FigureError(
+            f"hide must be among {', '.join(known) or 'none'}, got {', '.join(unknown)}"
+        )
+    return [
+        message for message, first in zip(messages, words, strict=True) if first.isdisjoint(hide)
+    ]
 
 
 def _lanes(history: History, nodes: Sequence[str] | None) -> tuple[list[str], list[str]]:
@@ -123,7 +155,9 @@ def _lanes(history: History, nodes: Sequence[str] | None) -> tuple[list[str], li
     if nodes is not None:
         unknown = [name for name in nodes if name not in known]
         if unknown:
-            raise FigureError(f"nodes must be among {', '.join(known) or 'none'}, got {', '.join(unknown)}")
+            raise FigureError(
+                f"nodes must be among {', '.join(known) or 'none'}, got {', '.join(unknown)}"
+            )
         return list(nodes), []
     known = [name for name in known if name != LAB]
     if not known:
@@ -137,21 +171,33 @@ def _lanes(history: History, nodes: Sequence[str] | None) -> tuple[list[str], li
 
 def _instants(history: History, lanes: Sequence[str]) -> list[float]:
     events = [event for event in history.events if event.node in lanes]
-    messages = [message for message in history.messages if message.src in lanes and message.dst in lanes]
+    messages = [
+        message for message in history.messages if message.src in lanes and message.dst in lanes
+    ]
     spans = [span for span in history.spans if span.node in lanes]
-    starts = [event.at for event in events] + [message.sent for message in messages] + [span.start for span in spans]
+    starts = (
+        [event.at for event in events]
+        + [message.sent for message in messages]
+        + [span.start for span in spans]
+    )
     return [*starts, *_ends(events, messages, spans)]
 
 
-def _ends(events: Sequence[Event], messages: Sequence[Message], spans: Sequence[Span]) -> list[float]:
-    """When things ended. A partition is planned, and may outlast the run: its end counts for nothing."""
+def _ends(
+    events: Sequence[Event], messages: Sequence[Message], spans: Sequence[Span]
+) -> list[float]:
+    """When things ended. A partition is planned, and may outlast the run: its end counts for
+    nothing.
+    """
     ends = [event.at for event in events] + [span.start for span in spans]
     ends += [message.sent if message.arrived is None else message.arrived for message in messages]
     return ends + [span.end for span in spans if span.end is not None and span.kind != "partition"]
 
 
 def _ordered(lanes: Sequence[str], messages: Sequence[Message]) -> tuple[str, ...]:
-    talk = Counter((min(message.src, message.dst), max(message.src, message.dst)) for message in messages)
+    talk = Counter(
+        (min(message.src, message.dst), max(message.src, message.dst)) for message in messages
+    )
     if not talk or len(lanes) > MOST_LANES:
         return tuple(lanes)
 

@@ -1,0 +1,158 @@
+"""Idempotency keys: a request repeated with the same key has one effect, and gets the first answer
+again.
+
+Shows: three steps on one table whose primary key is the client's key.
+1. `claim` inserts the key, in a transaction of its own, for the request that came first. Any other
+   request with that key is told: the stored answer (replay it), `KeyInProgress` (409, come back) or
+   `KeyReused` (422, the payload is another one).
+2. `complete` stores the answer **in the transaction of the effect**: both are committed, or neither
+   is.
+3. `release` gives the key back when nothing happened, so that a retry is a fresh attempt.
+
+Guarantees: one effect per key, whatever is lost, repeated or crashes, as long as the client repeats
+the key. A claim whose owner died is taken over after `claim_for` seconds; should the owner have
+been slow rather than dead, its `complete` finds that the claim is no longer its own and raises
+`ClaimLost`, which rolls its effect back. So a wrong clock costs an attempt and never a second
+effect.
+
+Leaves out: pruning (delete by `created_at`; Stripe keeps keys for at least 24 hours) and scoping
+keys by account.
+
+Sources: Stripe API, "Idempotent requests"; IETF draft-ietf-httpapi-idempotency-key-header; Brandur
+Leach 2017, "Implementing Stripe-like idempotency keys in Postgres"."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Double,
+    Integer,
+    MetaData,
+    Row,
+    String,
+    Table,
+    Text,
+    and_,
+    delete,
+    select,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from labkit.base.errors import ClaimLost, KeyInProgress, KeyReused
+from labkit.base.transactions import begin_immediate, insert_if_new, reading
+
+metadata = MetaData()
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("key", String(255), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("owner", String(64), nullable=False),
+    Column("claimed_until", Double, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("status", Integer),  # NULL while the first request is in progress
+    Column("body", Text),
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a request was answered, as it is stored and replayed: an HTTP status and a body as text."""
+
+    status: int
+    body: str
+
+
+@dataclass(frozen=True, repr=False)
+class IdempotencyKeys:
+    """The keys of one database, in the table `idempotency_keys` (make it with this module's
+    `metadata.create_all`).
+
+    `clock` gives seconds since 1970; `within` bounds each transaction of its own, in seconds.
+
+    `claim_for` must exceed the longest request, or a slow one loses its claim and is refused at its
+    commit."""
+
+    engine: AsyncEngine
+    clock: Callable[[], float]
+    claim_for: float = 60.0
+    within: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.claim_for < math.inf:
+            raise ValueError(
+                f"claim_for must be more than 0 seconds and finite, got {self.claim_for!r}"
+            )
+
+    async def claim(self, key: str, fingerprint: str, owner: str) -> Answer | None:
+        """Claim `key` for `owner` and return None, or return the answer to replay.
+
+        Raises `KeyReused`, `KeyInProgress`, `DatabaseUnavailable`.
+        """
+        now = self.clock()
+        fresh = {"owner": owner, "claimed_until": now + self.claim_for}
+        row = {"key": key, "fingerprint": fingerprint, "created_at": now, **fresh}
+        async with begin_immediate(self.engine, within=self.within) as connection:
+            new = await connection.execute(insert_if_new(idempotency_keys).values(row))
+        if new.rowcount:
+            return None
+        first = await self._read(key)  # somebody came first; who, and how far?
+        if first is None:  # and gave the key back meanwhile
+            raise KeyInProgress(0.0)
+        if first.fingerprint != fingerprint:
+            raise KeyReused(f"key {key!r} was used for another request")
+        if first.status is not None:
+            return Answer(first.status, first.body)
+        if now < first.claimed_until:
+            raise KeyInProgress(first.claimed_until - now)
+        take_over = update(idempotency_keys).where(_pending(key, first.owner)).values(fresh)
+        async with begin_immediate(self.engine, within=self.within) as connection:
+            taken = await connection.execute(take_over)
+        if taken.rowcount != 1:
+            raise KeyInProgress(self.claim_for)
+        return None
+
+    async def complete(
+        self, connection: AsyncConnection, key: str, owner: str, answer: Answer
+    ) -> None:
+        """Store the answer, in the caller's transaction. Raises `ClaimLost`: let it roll that
+        transaction back.
+        """
+        store = (
+            update(idempotency_keys)
+            .where(_pending(key, owner))
+            .values(status=answer.status, body=answer.body)
+        )
+        if (await connection.execute(store)).rowcount != 1:
+            raise ClaimLost(f"the claim of key {key!r} by {owner!r} has ended")
+
+    async def release(self, key: str, owner: str) -> None:
+        """Give the key back unless it was completed. Safe at any time: it waits for a commit still
+        under way and sees it.
+
+        Raises `DatabaseUnavailable`; the claim then ends by itself after `claim_for` seconds.
+        """
+        async with begin_immediate(self.engine, within=self.within) as connection:
+            await connection.execute(delete(idempotency_keys).where(_pending(key, owner)))
+
+    def __repr__(self) -> str:
+        return f"<IdempotencyKeys, claimed for {self.claim_for:g} s>"
+
+    async def _read(self, key: str) -> Row[tuple[str, ...]] | None:
+        async with reading(self.engine, within=self.within) as connection:
+            return (
+                await connection.execute(
+                    select(idempotency_keys).where(idempotency_keys.c.key == key)
+                )
+            ).one_or_none()
+
+
+def _pending(key: str, owner: str) -> ColumnElement[bool]:
+    table = idempotency_keys.c
+    return and_(table.key == key, table.owner == owner, table.status.is_(None))

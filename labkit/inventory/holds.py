@@ -1,0 +1,188 @@
+"""Holds on stock: set units aside for a customer, for a while.
+
+Shows: `Holds` runs each transition of `transitions` in a transaction of its own.
+
+    holds = Holds(engine, clock=world.clock, ids=world.new_id)
+    hold = await holds.hold([("stove", 1)], key="cart-7", customer="ada")
+    await holds.confirm(hold.id)
+
+Guarantees, on any schedule: what is held and sold never exceeds what was there; a cart is held as a
+whole or not at all, demand summed per SKU; the same key is the same hold, and a repeated transition
+is one; holds leave on hand + held + sold what it was. Every error says whether it happened: after
+`DatabaseUnavailable` with outcome "unknown", repeat the call.
+
+`observe(kind, **facts)` is told of the steps around a commit: "committing" just before it, and
+"held", "extended", "confirmed", "released" or (by a sweeper) "expired" just after. Pass a world's
+`record`.
+
+Leaves out: payment. Whoever is paid confirms; whoever confirms first and is paid later needs a
+saga.
+
+Sources: Stripe Checkout (sessions that expire); Broadleaf and Spree (reservations with a time to
+live); design of the transitions, see `transitions`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from labkit.base.observe import Observe, ignore
+from labkit.base.transactions import begin_immediate, create_tables, reading, use_write_ahead_log
+from labkit.base.validation import between, text
+from labkit.inventory import transitions
+from labkit.inventory.errors import UnknownSku
+from labkit.inventory.events import Announce, to_nobody
+from labkit.inventory.ledger import Balance, Entry, record
+from labkit.inventory.lookup import availability, find
+from labkit.inventory.model import Availability, Hold, Lines, demand_of
+from labkit.inventory.stock import create_inventory, inventory
+from labkit.inventory.tables import metadata, stock_ledger
+
+MIN_TTL, MAX_TTL = 0.001, 30 * 86_400.0
+"""How long a hold may be asked for at once, in seconds."""
+
+
+class Holds:
+    """Holds on the `inventory` of one database (make the tables with `create_reservations`).
+
+    `clock` gives seconds since 1970, `ids("hold-")` a fresh id with that prefix. Seconds: `ttl` for
+    a hold that does not ask for another, `within` for each call. `announce(connection, event)` runs
+    in the transaction of what it announces."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        *,
+        clock: Callable[[], float],
+        ids: Callable[[str], str],
+        ttl: float = 600.0,
+        announce: Announce = to_nobody,
+        within: float | None = None,
+        observe: Observe = ignore,
+    ) -> None:
+        self.engine = engine
+        self.clock = clock
+        self.ttl = between(ttl, "ttl", MIN_TTL, MAX_TTL)
+        self.announce = announce
+        self.within = within
+        self.observe = observe
+        self._ids = ids
+
+    def __repr__(self) -> str:
+        return f"<Holds on {self.engine.dialect.name}, for {self.ttl:g} s>"
+
+    async def hold(
+        self, lines: Lines, *, key: str, customer: str, ttl: float | None = None
+    ) -> Hold:
+        """Set every (SKU, quantity) of `lines` aside for `ttl` seconds, or none.
+
+        The same key again is the same hold, as it is by then: look at its `status`, it may have
+        ended. Raises `OutOfStock`, `UnknownSku` (nothing was set aside, the key is still free),
+        `KeyReused` (it was used for other lines or another customer), `DatabaseUnavailable`."""
+        seconds = self.ttl if ttl is None else between(ttl, "ttl", MIN_TTL, MAX_TTL)
+        text("key", key, 255)
+        text("customer", customer, 64)
+        demand = demand_of(lines)
+        async with self._write("hold") as connection:
+            now = self.clock()
+            fresh = Hold(
+                self._ids("hold-"),
+                key,
+                customer,
+                "held",
+                demand,
+                created_at=now,
+                expires_at=now + seconds,
+            )
+            hold = await transitions.place(connection, fresh, now=now, announce=self.announce)
+        if hold.status == "held":  # and not one that the key has had long ago, and that has ended
+            self.observe("held", hold=hold.id, customer=customer)
+        return hold
+
+    async def extend(self, hold_id: str, ttl: float | None = None) -> Hold:
+        """Let the hold live for at least `ttl` seconds from now. Raises `NotHeld`, `UnknownHold`,
+        `DatabaseUnavailable`.
+        """
+        seconds = self.ttl if ttl is None else between(ttl, "ttl", MIN_TTL, MAX_TTL)
+        text("hold_id", hold_id, 64)
+        async with self._write("extend") as connection:
+            now = self.clock()
+            hold = await transitions.extend(connection, hold_id, now + seconds, now=now)
+        self.observe("extended", hold=hold.id)
+        return hold
+
+    async def confirm(self, hold_id: str) -> Hold:
+        """Sell what is held. Raises `NotHeld` (it was released, or its time is up), `UnknownHold`,
+        `DatabaseUnavailable`.
+        """
+        text("hold_id", hold_id, 64)
+        async with self._write("confirm") as connection:
+            hold = await transitions.confirm(
+                connection, hold_id, now=self.clock(), announce=self.announce
+            )
+        self.observe("confirmed", hold=hold.id)
+        return hold
+
+    async def release(self, hold_id: str, reason: str = "given back") -> Hold:
+        """Give back what is held, and say why. Raises `NotHeld`, `UnknownHold`,
+        `DatabaseUnavailable`.
+        """
+        text("hold_id", hold_id, 64)
+        text("reason", reason, 255)
+        async with self._write("release") as connection:
+            hold = await transitions.release(
+                connection, hold_id, reason, now=self.clock(), announce=self.announce
+            )
+        self.observe("released", hold=hold.id)
+        return hold
+
+    async def get(self, hold_id: str) -> Hold:
+        """The hold as it is now; past its end it reads as expired. Raises `UnknownHold`,
+        `DatabaseUnavailable`.
+        """
+        text("hold_id", hold_id, 64)
+        async with reading(self.engine, within=self.within) as connection:
+            return await find(connection, hold_id, now=self.clock())
+
+    async def available(self, sku: str) -> Availability:
+        """Where the units of this SKU are. Raises `UnknownSku`, `DatabaseUnavailable`."""
+        text("sku", sku, 64)
+        async with reading(self.engine, within=self.within) as connection:
+            found = await availability(connection, now=self.clock(), sku=sku)
+        if not found:
+            raise UnknownSku(sku)
+        return found[sku]
+
+    @asynccontextmanager
+    async def _write(self, what: str) -> AsyncIterator[AsyncConnection]:
+        async with begin_immediate(self.engine, within=self.within) as connection:
+            yield connection
+            self.observe("committing", what=what)
+
+
+async def create_reservations(engine: AsyncEngine, *, clock: Callable[[], float]) -> None:
+    """Create the tables where they are missing, and open the ledger for every SKU of the inventory
+    that it does not know yet.
+
+    The inventory is filled before (`create_inventory`, `open_shop`); it is empty at a site that
+    only accepts. `clock` gives seconds since 1970. Doing it again is harmless, from several
+    processes at once too."""
+    await create_inventory(engine, {})
+    await use_write_ahead_log(engine)
+    async with begin_immediate(engine) as connection:
+        await create_tables(connection, metadata)  # from here on no other opens the ledger
+        known = select(stock_ledger.c.sku).where(stock_ledger.c.sku == inventory.c.sku)
+        fresh = (
+            select(inventory.c.sku, inventory.c.stock)
+            .where(~known.exists())
+            .order_by(inventory.c.sku)
+        )
+        shelf = (await connection.execute(fresh.with_for_update())).all()
+        now = clock()
+        await record(
+            connection,
+            [Entry(now, None, sku, "opened", Balance(on_hand=stock)) for sku, stock in shelf],
+        )

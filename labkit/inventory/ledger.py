@@ -1,0 +1,194 @@
+"""The ledger: every movement of stock as a row that is only ever added, so that the books can be
+checked against the shelf.
+
+Shows: a row has three deltas, and the sum of all rows of a SKU is where its units are now. It is
+written in the transaction of the movement. `record` writes, `Ledger` reads, `adjust` is how goods
+come and go outside of holds (a delivery, a count).
+
+Guarantees: rows of a transition sum to zero (a CHECK) and are never changed (triggers), so what the
+books say of the past today they will say tomorrow; a hold has one row per SKU for its end (a unique
+index).
+
+Leaves out: pruning. A closed year is summed into one "opened" row, by somebody who may drop the
+triggers. Order: `seq` is the order in which rows were written, which for two transactions at the
+same moment need not be that of their commits.
+
+Sources: Magento, "Inventory reservations" (append-only, must sum to zero); Helland 2015,
+"Immutability Changes Everything"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from labkit.base.transactions import reading
+from labkit.base.validation import text
+from labkit.inventory.errors import OutOfStock, UnknownSku
+from labkit.inventory.model import MAX_QUANTITY
+from labkit.inventory.stock import inventory
+from labkit.inventory.tables import stock_ledger
+
+Kind = Literal[
+    "opened",
+    "adjusted",
+    "held",
+    "extended",
+    "confirmed",
+    "released",
+    "expired",
+    "cancelled",
+    "repaired",
+]
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Units of a SKU in each of the three places; as a row's deltas, how many came there (negative:
+    left).
+    """
+
+    on_hand: int = 0
+    held: int = 0
+    sold: int = 0
+
+    def __add__(self, other: Balance) -> Balance:
+        return Balance(self.on_hand + other.on_hand, self.held + other.held, self.sold + other.sold)
+
+    def __sub__(self, other: Balance) -> Balance:
+        return Balance(self.on_hand - other.on_hand, self.held - other.held, self.sold - other.sold)
+
+    def __mul__(self, units: int) -> Balance:
+        return Balance(self.on_hand * units, self.held * units, self.sold * units)
+
+    @property
+    def total(self) -> int:
+        """All of them; 0 for a movement from one place to another."""
+        return self.on_hand + self.held + self.sold
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the ledger. `hold_id` is None when the movement was no hold's; `seq` is 0 until it
+    is written.
+    """
+
+    at: float
+    hold_id: str | None
+    sku: str
+    kind: Kind
+    delta: Balance
+    reason: str = ""
+    seq: int = 0
+
+    def __repr__(self) -> str:
+        moves = [
+            f"{place.replace('_', ' ')} {units:+}"
+            for place, units in asdict(self.delta).items()
+            if units
+        ]
+        whose = self.hold_id or "nobody's"
+        return f"<Entry {self.seq}: {whose}, {self.kind}, {self.sku}, {', '.join(moves) or 'nothing moved'}>"
+
+
+async def record(connection: AsyncConnection, entries: Iterable[Entry]) -> None:
+    """Write the entries, in the caller's transaction: the one that moves the units."""
+    rows = [
+        {
+            "at": entry.at,
+            "hold_id": entry.hold_id,
+            "sku": entry.sku,
+            "kind": entry.kind,
+            "reason": entry.reason,
+        }
+        | {f"delta_{place}": units for place, units in asdict(entry.delta).items()}
+        for entry in entries
+    ]
+    if rows:
+        await connection.execute(insert(stock_ledger), rows)
+
+
+async def adjust(connection: AsyncConnection, sku: str, by: int, *, reason: str, now: float) -> int:
+    """Goods came (`by` > 0) or went: change what is on hand and say why, in the caller's
+    transaction. Returns what is there.
+
+    Raises `UnknownSku`; `OutOfStock` when less is on hand than should go; `ValueError` when more
+    would be there than fit."""
+    text("sku", sku, 64)
+    text("reason", reason, 255)
+    if isinstance(by, bool) or not isinstance(by, int) or by == 0 or abs(by) > MAX_QUANTITY:
+        raise ValueError(
+            f"by must be a whole number from -{MAX_QUANTITY} to {MAX_QUANTITY} other than 0, got {by!r}"
+        )
+    fits = inventory.c.stock.between(max(0, -by), MAX_QUANTITY - max(0, by))
+    shelf = update(inventory).where(inventory.c.sku == sku, fits)
+    left = await connection.scalar(
+        shelf.values(stock=inventory.c.stock + by).returning(inventory.c.stock)
+    )
+    if left is None:
+        there = await connection.scalar(select(inventory.c.stock).where(inventory.c.sku == sku))
+        if there is None:
+            raise UnknownSku(sku)
+        if by > 0:
+            raise ValueError(
+                f"by must leave at most {MAX_QUANTITY} on hand, got {by!r} with {there} there"
+            )
+        raise OutOfStock(sku, -by, there)
+    await record(connection, [Entry(now, None, sku, "adjusted", Balance(on_hand=by), reason)])
+    return int(left)
+
+
+async def balances(connection: AsyncConnection) -> dict[str, Balance]:
+    """The sum of the ledger for every SKU it knows, by SKU."""
+    ledger = stock_ledger.c
+    places = (ledger.delta_on_hand, ledger.delta_held, ledger.delta_sold)
+    sums = select(ledger.sku, *map(func.sum, places)).group_by(ledger.sku).order_by(ledger.sku)
+    return {sku: Balance(*map(int, units)) for sku, *units in await connection.execute(sums)}
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Reads the ledger of one database; `within` bounds each call, in seconds. Every method raises
+    `DatabaseUnavailable`.
+    """
+
+    engine: AsyncEngine
+    within: float | None = None
+
+    async def entries(
+        self, sku: str | None = None, hold_id: str | None = None
+    ) -> tuple[Entry, ...]:
+        """The rows, of one SKU or hold or all, in the order in which they were written."""
+        wanted = select(stock_ledger).order_by(stock_ledger.c.seq)
+        if sku is not None:
+            wanted = wanted.where(stock_ledger.c.sku == sku)
+        if hold_id is not None:
+            wanted = wanted.where(stock_ledger.c.hold_id == hold_id)
+        async with reading(self.engine, within=self.within) as connection:
+            rows = (await connection.execute(wanted)).all()
+        return tuple(
+            Entry(
+                row.at,
+                row.hold_id,
+                row.sku,
+                row.kind,
+                Balance(row.delta_on_hand, row.delta_held, row.delta_sold),
+                row.reason,
+                row.seq,
+            )
+            for row in rows
+        )
+
+    async def balance(self, sku: str) -> Balance:
+        """Where the units of this SKU are, by the ledger alone. Raises `UnknownSku`."""
+        async with reading(self.engine, within=self.within) as connection:
+            found = await balances(connection)
+        if sku not in found:
+            raise UnknownSku(sku)
+        return found[sku]
+
+    def __repr__(self) -> str:
+        return f"<Ledger on {self.engine.dialect.name}>"

@@ -1,0 +1,202 @@
+"""Escrow quotas of one site, in its own database: take without asking anybody, until the quota is
+spent.
+
+Shows: `Quotas` keeps the numbers of `escrow.Escrow` as rows, one per SKU, giver and receiver, and
+does each step in a transaction. `take_in` is a `Take` like `guarded`: put it into the transaction
+of an order.
+
+    await create_quotas(engine, {"stove": {"east": 50, "west": 50}})     # the same at every site
+    await Quotas(engine, "west").take("stove", 1)
+
+Guarantees: those of `escrow`, with any number of processes at a site: a step locks the site's own
+row first, so two of them cannot spend one right. `merge` may run at any time; what it is given may
+be old, doubled, or heard from a third site; one that lies is believed.
+
+Leaves out: the exchange itself: send `await quotas.state()` however you like, and `merge` what
+comes. A `take` or `give` whose answer was lost may be repeated by mistake: that spends rights, and
+oversells nothing. An `add` must not be repeated: it would make rights to units that are not there.
+Look at `rights` first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, MetaData, String, Table, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from labkit.base.transactions import (
+    begin_immediate,
+    create_tables,
+    insert_if_new,
+    reading,
+    use_write_ahead_log,
+)
+from labkit.base.validation import text, whole
+from labkit.inventory.errors import UnknownSku
+from labkit.inventory.escrow import CUSTOMERS, Escrow, Move
+from labkit.inventory.model import demand_of
+
+metadata = MetaData()
+quota_moves = Table(
+    "quota_moves",
+    metadata,
+    Column("sku", String(64), primary_key=True),
+    Column("giver", String(64), primary_key=True),
+    Column("receiver", String(64), primary_key=True),  # '' for the customers
+    Column("units", BigInteger, nullable=False),
+    CheckConstraint("units >= 0", name="given_not_negative"),
+)
+
+MAX_UNITS = 2**53 - 1
+State = dict[str, list[Move]]
+"""What a site knows, by SKU; JSON can carry it."""
+
+
+class Quotas:
+    """The quotas of `site` in its database; `within` bounds each call, in seconds.
+
+    `take`, `give`, `add`, `rights` and `known` raise `UnknownSku` for a SKU without quotas; every
+    method `DatabaseUnavailable`."""
+
+    def __init__(self, engine: AsyncEngine, site: str, *, within: float | None = None) -> None:
+        self.site = text("site", site, 64)
+        self._engine = engine
+        self._within = within
+
+    def __repr__(self) -> str:
+        return f"<Quotas of {self.site}>"
+
+    async def take(self, sku: str, quantity: int) -> int:
+        """Sell so many; returns the rights that are left. Raises `QuotaSpent` (nothing was sold)."""
+        async with begin_immediate(self._engine, within=self._within) as connection:
+            return await self.take_in(connection, sku, quantity)
+
+    async def take_in(self, connection: AsyncConnection, sku: str, quantity: int) -> int:
+        """`take`, in the caller's transaction."""
+        return await self._pass_on(connection, sku, CUSTOMERS, quantity)
+
+    async def give(self, to: str, sku: str, quantity: int) -> int:
+        """Pass rights on to another site, which has them when it merges this one's state; returns
+        what is left here.
+
+        Raises `QuotaSpent` (nothing was given).
+        """
+        if text("to", to, 64) == self.site:
+            raise ValueError(f"to must be another site, got {to!r}")
+        async with begin_immediate(self._engine, within=self._within) as connection:
+            return await self._pass_on(connection, sku, to, quantity)
+
+    async def add(self, sku: str, quantity: int) -> int:
+        """New units arrived at this site; returns its rights."""
+        async with begin_immediate(self._engine, within=self._within) as connection:
+            return await self._pass_on(connection, sku, self.site, quantity)
+
+    async def rights(self, sku: str) -> int:
+        """How many units this site may sell or give, as far as it knows."""
+        return (await self.known(sku)).rights(self.site)
+
+    async def known(self, sku: str) -> Escrow:
+        """Everything this site knows of the SKU."""
+        async with reading(self._engine, within=self._within) as connection:
+            return await _read(connection, sku)
+
+    async def state(self) -> State:
+        """Everything this site knows, to be sent to others."""
+        everything = select(quota_moves).order_by(*quota_moves.primary_key.columns)
+        found: State = {}
+        async with reading(self._engine, within=self._within) as connection:
+            for row in await connection.execute(everything):
+                found.setdefault(row.sku, []).append((row.giver, row.receiver, row.units))
+        return found
+
+    async def merge(self, state: Mapping[str, Sequence[Sequence[Any]]]) -> None:
+        """Learn what another knows. Raises `ValueError` or `TypeError` for what is no state, and
+        learns nothing of it then.
+        """
+        rows = _rows(state)
+        rows.sort(
+            key=lambda row: (row["sku"], row["giver"], row["receiver"])
+        )  # one order for all merges
+        async with begin_immediate(self._engine, within=self._within) as connection:
+            for row in rows:
+                if not (await connection.execute(insert_if_new(quota_moves).values(row))).rowcount:
+                    larger = update(quota_moves).where(
+                        quota_moves.c.units < row["units"], *_is(row)
+                    )
+                    await connection.execute(larger.values(units=row["units"]))
+
+    async def _pass_on(
+        self, connection: AsyncConnection, sku: str, receiver: str, quantity: int
+    ) -> int:
+        ((_, quantity),) = demand_of([(sku, quantity)])
+        await self._lock(connection, sku)
+        before = await _read(connection, sku)
+        if receiver == self.site:
+            after = before.add(self.site, quantity)
+        else:
+            after = before.give(self.site, receiver, quantity, sku=sku)
+        row = {"sku": sku, "giver": self.site, "receiver": receiver, "units": quantity}
+        if not (await connection.execute(insert_if_new(quota_moves).values(row))).rowcount:
+            await connection.execute(
+                update(quota_moves).where(*_is(row)).values(units=quota_moves.c.units + quantity)
+            )
+        return after.rights(self.site)
+
+    async def _lock(self, connection: AsyncConnection, sku: str) -> None:
+        """Lock the row of what this site gave itself, which a site that joined later may not have
+        yet.
+        """
+        own = {"sku": sku, "giver": self.site, "receiver": self.site}
+        row = select(quota_moves.c.units).where(*_is(own)).with_for_update()
+        if await connection.scalar(row) is None and await _read(connection, sku):
+            await connection.execute(insert_if_new(quota_moves).values(own | {"units": 0}))
+            await connection.execute(row)
+
+
+async def create_quotas(engine: AsyncEngine, quotas: Mapping[str, Mapping[str, int]]) -> None:
+    """Create the table where it is missing and divide the stock: units by SKU and site, the same at
+    every site.
+    """
+    await use_write_ahead_log(engine)
+    async with begin_immediate(engine) as connection:
+        await create_tables(connection, metadata)
+        for sku, sites in sorted(quotas.items()):
+            for site, units in sorted(sites.items()):
+                row = _checked(sku, text("site", site, 64), site, units)
+                await connection.execute(insert_if_new(quota_moves).values(row))
+
+
+async def _read(connection: AsyncConnection, sku: str) -> Escrow:
+    rows = (await connection.execute(select(quota_moves).where(quota_moves.c.sku == sku))).all()
+    if not rows:
+        raise UnknownSku(sku)
+    return Escrow.of((row.giver, row.receiver, row.units) for row in rows)
+
+
+def _checked(sku: str, giver: str, receiver: str, units: int) -> dict[str, Any]:
+    text("sku", sku, 64)
+    text("giver", giver, 64)
+    if receiver != CUSTOMERS:
+        text("receiver", receiver, 64)
+    whole("units", units, 0, MAX_UNITS)
+    return {"sku": sku, "giver": giver, "receiver": receiver, "units": units}
+
+
+def _rows(state: Mapping[str, Sequence[Sequence[Any]]]) -> list[dict[str, Any]]:
+    """A state from anybody, as rows."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state must be a mapping from SKU to moves, got {state!r}")
+    rows = []
+    for sku, moves in state.items():
+        if not isinstance(moves, list | tuple):
+            raise TypeError(f"state[{sku!r}] must be a list of moves, got {moves!r}")
+        for move in moves:
+            if not isinstance(move, list | tuple) or len(move) != 3:
+                raise TypeError(f"a move must be a triple (giver, receiver, units), got {move!r}")
+            rows.append(_checked(sku, *move))
+    return rows
+
+
+def _is(row: Mapping[str, Any]) -> list[Any]:
+    return [quota_moves.c[name] == row[name] for name in ("sku", "giver", "receiver")]

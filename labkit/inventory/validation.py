@@ -1,0 +1,224 @@
+"""The optimistic mode, second half: decide what was accepted, in order, and take back what cannot
+be kept.
+
+Shows: `Validator` claims rows of work by a lease, first come first served, and decides each hold in
+one transaction: the stock is taken, the hold confirmed, the ledger written and the event announced;
+or it is cancelled, with its reason and its event.
+
+Guarantees: whatever crashes, every accepted hold is decided, once, as long as a validator runs.
+What is confirmed is what fits when the holds that are there are served in the order (created_at,
+id), each if it still fits, whichever worker decides and when: a hold waits while an earlier one
+that wants one of its SKUs is undecided.
+
+The price is that a yes may be taken back. A hold is decided when it is `settle` seconds old, so
+that one which was created before it and is still on its way overtakes nobody; what arrives later
+than that is served after what was decided.
+
+Leaves out: telling the customer (the event is for that). A row that fails its worker `attempts`
+times is cancelled, so that it does not stand in the way of all others. An outage is no such
+failure: what the database did not do is tried until it does.
+
+Sources: Helland 2007, "Life beyond Distributed Transactions"; the guide's optimistic reservations,
+whose validator confirms everybody or nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import takewhile
+
+from sqlalchemy import and_, delete, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from labkit.base.errors import ClaimLost, DatabaseUnavailable, Refused
+from labkit.base.observe import Observe, ignore
+from labkit.base.transactions import begin_immediate
+from labkit.base.validation import between, text, whole
+from labkit.inventory.events import Announce, HoldCancelled, HoldConfirmed, to_nobody
+from labkit.inventory.ledger import Balance
+from labkit.inventory.lookup import find
+from labkit.inventory.model import Hold
+from labkit.inventory.stock import take_all
+from labkit.inventory.tables import hold_lines, holds, undecided
+from labkit.inventory.transitions import note, take_back
+
+
+class Validator:
+    """Decides accepted holds in the database with the stock, under the name `owner`, which no other
+    worker has.
+
+    Seconds: `lease` for a claim, `settle` for how old a hold must be, `within` for each
+    transaction. `batch` rows are claimed at once. `announce(connection, event)` runs in the
+    transaction of the decision."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        *,
+        owner: str,
+        clock: Callable[[], float],
+        lease: float = 30.0,
+        batch: int = 100,
+        settle: float = 0.0,
+        attempts: int = 5,
+        announce: Announce = to_nobody,
+        within: float | None = None,
+        observe: Observe = ignore,
+    ) -> None:
+        for field, value in (("batch", batch), ("attempts", attempts)):
+            whole(field, value, 1)
+        self.owner = text("owner", owner, 64)
+        self.lease = between(lease, "lease", 0.001, 86_400.0)
+        self.settle = between(settle, "settle", 0.0, 86_400.0)
+        self.batch = batch
+        self.attempts = attempts
+        self._engine = engine
+        self._clock = clock
+        self._announce = announce
+        self._within = within
+        self._observe = observe
+        self._untried: list[
+            str
+        ] = []  # claimed, and then the database was away: to be given their attempt back
+
+    def __repr__(self) -> str:
+        return f"<Validator {self.owner}, {self.batch} at a time>"
+
+    async def decide(self) -> list[Hold]:
+        """Claim a batch and decide it; returns what was decided, in order. Raises
+        `DatabaseUnavailable`: the rest stays claimed until the lease ends, and is decided then."""
+        decided = []
+        rows = await self._claim()
+        for place, (hold_id, attempt) in enumerate(rows):
+            try:
+                hold = await self._decide(hold_id, attempt)
+            except ClaimLost:
+                continue
+            except DatabaseUnavailable:
+                self._untried = [untried for untried, _ in rows[place:]]
+                raise
+            if hold is not None:
+                self._observe(hold.status, hold=hold.id, customer=hold.customer)
+                decided.append(hold)
+        return decided
+
+    async def work(self, every: float = 1.0) -> None:
+        """Decide for ever, and rest `every` so many seconds when there was nothing to decide or no
+        database.
+        """
+        between(every, "every", 0.001, 86_400.0)
+        while True:
+            with suppress(DatabaseUnavailable):
+                while await self.decide():
+                    pass
+            await asyncio.sleep(every)
+
+    async def _claim(self) -> Sequence[tuple[str, int]]:
+        """The first rows that nobody has claimed, in order, and how often each was tried. One that
+        was tried before comes alone: if it is the one that fails its worker, it spends no attempts
+        but its own."""
+        async with begin_immediate(self._engine, within=self._within) as connection:
+            now = self._clock()
+            if self._untried:
+                again = update(undecided).where(
+                    undecided.c.hold_id.in_(self._untried), undecided.c.attempts > 0
+                )
+                await connection.execute(again.values(attempts=undecided.c.attempts - 1))
+            free = undecided.c.claimed_until <= now
+            first = select(undecided.c.hold_id, undecided.c.attempts).where(
+                free, undecided.c.created_at <= now - self.settle
+            )
+            first = (
+                first.order_by(undecided.c.created_at, undecided.c.hold_id)
+                .limit(self.batch)
+                .with_for_update()
+            )
+            found = [(row.hold_id, row.attempts + 1) for row in await connection.execute(first)]
+            rows = [*takewhile(lambda row: row[1] == 1, found)] or found[:1]
+            claim = update(undecided).where(
+                undecided.c.hold_id.in_([hold_id for hold_id, _ in rows]), free
+            )
+            claim = claim.values(
+                claimed_by=self.owner,
+                claimed_until=now + self.lease,
+                attempts=undecided.c.attempts + 1,
+            )
+            if rows:
+                await connection.execute(claim)
+            self._observe("committing", what="claim")
+        self._untried = []
+        return rows
+
+    async def _decide(self, hold_id: str, attempt: int) -> Hold | None:
+        """One decision, in one transaction. None: not yet, or not any more. Raises `ClaimLost`."""
+        async with begin_immediate(self._engine, within=self._within) as connection:
+            now = self._clock()
+            mine = and_(
+                undecided.c.hold_id == hold_id,
+                undecided.c.claimed_by == self.owner,
+                undecided.c.claimed_until > now,
+            )
+            hold = await find(connection, hold_id, now=now)
+            if await _an_earlier_one_waits(connection, hold):
+                back = (
+                    update(undecided)
+                    .where(mine)
+                    .values(claimed_until=0, attempts=undecided.c.attempts - 1)
+                )
+                await connection.execute(back)
+                return None
+            if not (await connection.execute(delete(undecided).where(mine))).rowcount:
+                raise ClaimLost(f"the claim of {hold_id!r} by {self.owner!r} has ended")
+            if (
+                hold.status != "accepted"
+            ):  # somebody has decided it by hand: the row must not keep others waiting
+                return None
+            if attempt > self.attempts:
+                hold = replace(
+                    hold, status="cancelled", reason=f"not decided in {self.attempts} attempts"
+                )
+            else:
+                hold = await self._serve(connection, hold, now)
+            end = update(holds).where(holds.c.id == hold_id, holds.c.status == "accepted")
+            if not (
+                await connection.execute(end.values(status=hold.status, reason=hold.reason))
+            ).rowcount:
+                raise ClaimLost(f"{hold_id!r} is not waiting for a decision")
+            await self._tell(connection, hold, now)
+            self._observe("committing", what="decide")
+        return hold
+
+    async def _serve(self, connection: AsyncConnection, hold: Hold, now: float) -> Hold:
+        """Take the stock, and the hold is confirmed; or take nothing, and it is cancelled."""
+        await take_back(
+            connection, now=now, skus=[sku for sku, _ in hold.lines], announce=self._announce
+        )
+        try:
+            async with connection.begin_nested():
+                await take_all(connection, dict(hold.lines))
+        except Refused as refusal:
+            return replace(hold, status="cancelled", reason=str(refusal))
+        return replace(hold, status="confirmed")
+
+    async def _tell(self, connection: AsyncConnection, hold: Hold, now: float) -> None:
+        if hold.status == "confirmed":
+            await note(connection, [hold], "confirmed", Balance(on_hand=-1, sold=1), now=now)
+            await self._announce(connection, HoldConfirmed(hold.id, hold.customer))
+        else:
+            await note(connection, [hold], "cancelled", Balance(), now=now)
+            await self._announce(connection, HoldCancelled(hold.id, hold.customer, hold.reason))
+
+
+async def _an_earlier_one_waits(connection: AsyncConnection, hold: Hold) -> bool:
+    """Whether an undecided hold that comes before this one wants one of its SKUs."""
+    rows = undecided.join(hold_lines, hold_lines.c.hold_id == undecided.c.hold_id)
+    same_moment = and_(undecided.c.created_at == hold.created_at, undecided.c.hold_id < hold.id)
+    before = or_(undecided.c.created_at < hold.created_at, same_moment)
+    wanted = (
+        select(undecided.c.hold_id)
+        .select_from(rows)
+        .where(before, hold_lines.c.sku.in_([sku for sku, _ in hold.lines]))
+    )
+    return (await connection.scalar(wanted.limit(1))) is not None

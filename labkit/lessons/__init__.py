@@ -1,0 +1,3 @@
+"""A folder for each lesson: its judges, its questions and its experiment. No lesson imports
+another; what two share is in `shared`.
+"""

@@ -1,0 +1,1 @@
+"""What "Start here" uses: its judges and its experiment."""

@@ -1,0 +1,1 @@
+"""What lesson 1.1a uses: its judges and its experiment."""

@@ -1,0 +1,199 @@
+"""The judge of exercise 1.1a-3, "lock a cart without deadlock".
+
+Up to three shoppers buy carts of two items, or of one twice. Each packs its cart under the locks of
+all its items, which the reader's `hold_cart` takes from locks that hold one item each. There are no
+faults: the search goes over carts and schedules, a payment that is declined while the cart is held,
+and an item whose lock cannot be had because a stocktake holds it.
+
+Leaves out: a shopper that dies with its locks (their leases end), and fairness.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any
+
+from hypothesis import strategies as st
+
+from labkit.check import Invariant
+from labkit.course.judge import judge
+from labkit.lessons.l1_1a.waits_for import waited_in_vain, wanted
+from labkit.locks import Lease, LockManager, LockTimeout
+from labkit.sim import Finding, falsify
+from labkit.world import Event, Run, World
+
+SHOPPERS = ("anna", "ben", "carl")
+ITEMS = ("stove", "tent")
+CARTS = (("stove", "tent"), ("tent", "stove"), ("stove", "stove"))
+LEASE, WAIT, PACK = 10.0, 2.0, 0.1  # seconds
+
+
+class CardDeclined(Exception):
+    """The body of an `async with hold_cart(…)` failed."""
+
+
+class ItemLocks:
+    """One node's locks, an item each. `held` says which it holds now."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.manager = LockManager(
+            world.redis(), ids=world.new_id, rng=world.rng, lease=LEASE, wait=WAIT
+        )
+        self.held: dict[ItemLock, str] = {}
+
+    def hold(self, key: str) -> ItemLock:
+        """Hold one item over an `async with` block; `LockTimeout` when it cannot be had in time."""
+        if key not in ITEMS:
+            raise ValueError(f"hold takes one item, {' or '.join(map(repr, ITEMS))}, got {key!r}")
+        return ItemLock(self, key)
+
+    def missing(self, cart: Sequence[str]) -> str:
+        """What of the cart is not held."""
+        return ", ".join(sorted(set(cart) - set(self.held.values())))
+
+    async def let_go(self) -> None:
+        """Let go of what is still held."""
+        for lock in [*self.held]:
+            await lock.__aexit__(None, None, None)
+
+
+class ItemLock:
+    """An async context manager: the lock of one item, held over the block."""
+
+    def __init__(self, locks: ItemLocks, item: str) -> None:
+        self._locks, self._item = locks, item
+        self._hold = locks.manager.hold(item)
+        self._mark = locks.world.holding(item)
+
+    async def __aenter__(self) -> Lease:
+        self._locks.world.record("wants", item=self._item)
+        lease = await self._hold.__aenter__()
+        self._mark.__enter__()
+        self._locks.held[self] = self._item
+        return lease
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._mark.__exit__(None, None, None)
+        try:
+            await self._hold.__aexit__(kind, error, at)
+        finally:
+            self._locks.held.pop(self, None)
+
+
+HoldCart = Callable[[ItemLocks, Sequence[str]], AbstractAsyncContextManager[None]]
+
+
+async def carts(
+    world: World,
+    hold_cart: HoldCart,
+    carts: Sequence[Sequence[str]],
+    declined: str | None = None,
+    counted: str | None = None,
+) -> None:
+    """A shopper for each cart; the card of `declined` fails; `counted` is locked by a stocktake all
+    the time.
+    """
+    over = asyncio.Event()
+    async with LockManager(world.redis(), ids=world.new_id, rng=world.rng, lease=LEASE).hold(
+        *ITEMS
+    ):
+        pass  # Redis knows the scripts from here on, so that they are not seen to be sent again and again
+
+    async def stocktake(item: str, begun: asyncio.Event) -> None:
+        async with ItemLocks(world).hold(item):
+            begun.set()
+            await over.wait()
+
+    async def shopper(cart: Sequence[str]) -> None:
+        locks, me = ItemLocks(world), world.here()
+        try:
+            async with hold_cart(locks, cart):
+                world.record("packs", missing=locks.missing(cart))
+                await asyncio.sleep(PACK)
+                world.record("packed", missing=locks.missing(cart))
+                if me == declined:
+                    raise CardDeclined
+            world.record("swallowed" if me == declined else "sold")
+        except CardDeclined:
+            world.record("declined")
+        except LockTimeout:
+            world.record("gave up")
+        if locks.held:
+            world.record("left locked", items=", ".join(locks.held.values()))
+            await locks.let_go()
+
+    tasks = []
+    if counted is not None:
+        tasks.append(world.node("stocktake").start(stocktake, counted, begun := asyncio.Event()))
+        await begun.wait()
+    await world.join(
+        *[
+            world.node(name).start(shopper, cart)
+            for name, cart in zip(SHOPPERS, carts, strict=False)
+        ]
+    )
+    over.set()
+    await world.join(*tasks)
+
+
+def _wrong_cart(run: Run) -> str | None:
+    for event in run.history.events:
+        if event.kind in ("packs", "packed") and event.data["missing"]:
+            when = "began to pack" if event.kind == "packs" else "was still packing"
+            return f"{event.node} {when} without the lock of {event.data['missing']}"
+        if event.kind == "left locked":
+            return f"{event.node} {_last_word(run, event)} and left {event.data['items']} locked"
+        if event.kind == "swallowed":
+            return f"{event.node}'s card was declined, and hold_cart did not let that error out"
+        if event.kind == "gave up" and run.args["counted"] is None:
+            return waited_in_vain(run, event, WAIT)
+    return None
+
+
+def _last_word(run: Run, left: Event) -> str:
+    before = [
+        event for event in run.history.events if event.node == left.node and event.seq < left.seq
+    ][-1]
+    lacked = wanted(run, left.node, left.at)
+    gave_up = f"gave up waiting for {lacked.data['item']}" if lacked else "gave up"
+    return {"sold": "had its cart sold", "declined": "had its card declined"}.get(
+        before.kind, gave_up
+    )
+
+
+WHOLE_CARTS = Invariant(
+    "every cart is sold under the locks of all its items, and none is left locked", _wrong_cart
+)
+
+
+@judge(
+    "1.1a-3",
+    title="Lock a cart without deadlock",
+    hints=(
+        "Two carts name the same two items in opposite order: each shopper holds one and waits for the other. "
+        "What if everybody took them in the same order? And what about a cart that names an item twice?",
+        "sorted(set(skus)), and a contextlib.AsyncExitStack: `await stack.enter_async_context(locks.hold(sku))` for each, "
+        "and yield inside its `async with`. The stack lets go of what it has, whatever raises, also when a later lock does.",
+    ),
+    budget=160,
+)
+def judge_hold_cart(answer: Any, budget: int) -> Finding:
+    """Search for carts and a schedule in which the reader's `hold_cart` deadlocks, or holds too
+    little or too long.
+    """
+    arguments = {
+        "hold_cart": answer,
+        "carts": st.lists(st.sampled_from(CARTS), min_size=1, max_size=len(SHOPPERS)).map(tuple),
+        "declined": st.none() | st.sampled_from(SHOPPERS),
+        "counted": st.none() | st.sampled_from(ITEMS),
+    }
+    return falsify(carts, WHOLE_CARTS, args=arguments, runs=budget, max_steps=20_000)

@@ -1,0 +1,609 @@
+"""What readers hand in for the exercises of lesson 1.2a: the stubs, right answers, and wrong ones
+that are easy to write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from labkit.base import Refused
+from labkit.lessons.l1_2a.going_back import DoneStep, going_back
+from labkit.lessons.l1_2a.taken_up import Log, LogStep, taken_up
+from labkit.lessons.l1_2a.unanswered import DeskStep, unanswered
+from tests.course.handed_in import Exercise
+
+Done = list[tuple[DoneStep, dict[str, Any]]]
+
+# -- 1.2a-1: compensate in reverse
+
+
+async def compensate_stub(done: Done) -> list[str]:
+    raise NotImplementedError
+
+
+async def compensate_in_reverse(done: Done) -> list[str]:
+    left = []
+    for step, result in reversed(done):
+        try:
+            await step.undo(result)
+        except Exception:
+            left.append(step.name)
+    return left
+
+
+async def compensate_by_popping(done: Done) -> list[str]:
+    left = []
+    while done:
+        step, result = done.pop()
+        try:
+            await step.undo(result)
+        except ConnectionError:
+            left += [step.name]
+    return left
+
+
+async def compensate_forwards(done: Done) -> list[str]:
+    left = []
+    for step, result in done:
+        try:
+            await step.undo(result)
+        except Exception:
+            left.append(step.name)
+    return left
+
+
+async def compensate_until_one_fails(done: Done) -> list[str]:
+    try:
+        for step, result in reversed(done):
+            await step.undo(result)
+    except Exception:
+        return [step.name]
+    return []
+
+
+async def compensate_and_let_it_out(done: Done) -> list[str]:
+    for step, result in reversed(done):
+        await step.undo(result)
+    return []
+
+
+async def compensate_and_keep_quiet(done: Done) -> list[str]:
+    for step, result in reversed(done):
+        with suppress(Exception):
+            await step.undo(result)
+    return []
+
+
+async def compensate_with_the_last_result(done: Done) -> list[str]:
+    left = []
+    for step, _ in reversed(done):
+        try:
+            await step.undo(done[-1][1])
+        except Exception:
+            left.append(step.name)
+    return left
+
+
+async def compensate_all_at_once(done: Done) -> list[str]:
+    outcomes = await asyncio.gather(
+        *[step.undo(result) for step, result in reversed(done)], return_exceptions=True
+    )
+    return [
+        step.name
+        for (step, _), outcome in zip(reversed(done), outcomes, strict=True)
+        if outcome is not None
+    ]
+
+
+async def compensate_a_failure_twice(done: Done) -> list[str]:
+    left = []
+    for step, result in reversed(done):
+        try:
+            await step.undo(result)
+        except Exception:
+            with suppress(Exception):
+                await step.undo(result)
+            left.append(step.name)
+    return left
+
+
+async def compensate_catching_everything(done: Done) -> list[str]:
+    left = []
+    for step, result in reversed(done):
+        try:
+            await step.undo(result)
+        except BaseException:
+            left.append(step.name)
+    return left
+
+
+async def compensate_and_return_nothing(done: Done) -> Any:
+    await compensate_in_reverse(done)
+
+
+async def compensate_a_step_without_its_result(done: Done) -> list[str]:
+    for step in reversed(done):
+        await step.undo()  # type: ignore[attr-defined]
+    return []
+
+
+# -- 1.2a-2: compensate the unknown
+
+
+async def _until_answered(call: Any) -> None:
+    while True:
+        try:
+            return await call()  # type: ignore[no-any-return]
+        except TimeoutError:
+            continue
+
+
+async def place_stub(steps: Sequence[DeskStep]) -> str:
+    raise NotImplementedError
+
+
+async def place_started_or_done(steps: Sequence[DeskStep]) -> str:
+    asked: list[DeskStep] = []
+    try:
+        for step in steps:
+            asked.append(step)
+            await step.do()
+        return "placed"
+    except (Refused, TimeoutError):
+        for step in reversed(asked):
+            await _until_answered(step.undo)
+        return "cancelled"
+
+
+async def place_asking_again(steps: Sequence[DeskStep]) -> str:
+    """Another right way: ask until every outcome is known."""
+    for number, step in enumerate(steps):
+        try:
+            await _until_answered(step.do)
+        except Refused:
+            for done in reversed(steps[:number]):
+                await _until_answered(done.undo)
+            return "cancelled"
+    return "placed"
+
+
+async def place_undoing_what_finished(steps: Sequence[DeskStep]) -> str:
+    done: list[DeskStep] = []
+    try:
+        for step in steps:
+            await step.do()
+            done.append(step)
+        return "placed"
+    except (Refused, TimeoutError):
+        for step in reversed(done):
+            await _until_answered(step.undo)
+        return "cancelled"
+
+
+async def place_undoing_once(steps: Sequence[DeskStep]) -> str:
+    asked: list[DeskStep] = []
+    try:
+        for step in steps:
+            asked.append(step)
+            await step.do()
+        return "placed"
+    except (Refused, TimeoutError):
+        for step in reversed(asked):
+            with suppress(TimeoutError):
+                await step.undo()
+        return "cancelled"
+
+
+async def place_letting_the_undo_raise(steps: Sequence[DeskStep]) -> str:
+    asked: list[DeskStep] = []
+    try:
+        for step in steps:
+            asked.append(step)
+            await step.do()
+        return "placed"
+    except (Refused, TimeoutError):
+        for step in reversed(asked):
+            await step.undo()
+        return "cancelled"
+
+
+async def place_taking_silence_for_yes(steps: Sequence[DeskStep]) -> str:
+    asked: list[DeskStep] = []
+    try:
+        for step in steps:
+            asked.append(step)
+            with suppress(TimeoutError):
+                await step.do()
+        return "placed"
+    except Refused:
+        for step in reversed(asked):
+            await _until_answered(step.undo)
+        return "cancelled"
+
+
+async def place_catching_refusals_only(steps: Sequence[DeskStep]) -> str:
+    asked: list[DeskStep] = []
+    try:
+        for step in steps:
+            asked.append(step)
+            await step.do()
+        return "placed"
+    except Refused:
+        for step in reversed(asked):
+            await _until_answered(step.undo)
+        return "cancelled"
+
+
+async def place_undoing_forwards(steps: Sequence[DeskStep]) -> str:
+    asked: list[DeskStep] = []
+    try:
+        for step in steps:
+            asked.append(step)
+            await step.do()
+        return "placed"
+    except (Refused, TimeoutError):
+        for step in asked:
+            await _until_answered(step.undo)
+        return "cancelled"
+
+
+async def place_undoing_in_the_background(steps: Sequence[DeskStep]) -> str:
+    try:
+        for step in steps:
+            await step.do()
+        return "placed"
+    except (Refused, TimeoutError):
+        for step in reversed(steps):
+            asyncio.get_running_loop().create_task(_until_answered(step.undo))
+        return "cancelled"
+
+
+async def place_all_at_once(steps: Sequence[DeskStep]) -> str:
+    ended = await asyncio.gather(*[step.do() for step in steps], return_exceptions=True)
+    if not any(ended):
+        return "placed"
+    for step in reversed(steps):
+        await _until_answered(step.undo)
+    return "cancelled"
+
+
+async def place_in_reverse_order(steps: Sequence[DeskStep]) -> str:
+    try:
+        for step in reversed(steps):
+            await step.do()
+        return "placed"
+    except (Refused, TimeoutError):
+        for step in reversed(steps):
+            await _until_answered(step.undo)
+        return "cancelled"
+
+
+async def place_going_on_after_a_refusal(steps: Sequence[DeskStep]) -> str:
+    failed = False
+    for step in steps:
+        try:
+            await step.do()
+        except (Refused, TimeoutError):
+            failed = True
+    if not failed:
+        return "placed"
+    for step in reversed(steps):
+        await _until_answered(step.undo)
+    return "cancelled"
+
+
+async def place_nothing(steps: Sequence[DeskStep]) -> str:
+    return "cancelled"
+
+
+async def place_and_say_true(steps: Sequence[DeskStep]) -> Any:
+    return await place_started_or_done(steps) == "placed"
+
+
+# -- 1.2a-3: take it up after a crash
+
+
+async def drive_stub(steps: Sequence[LogStep], log: Log) -> str:
+    raise NotImplementedError
+
+
+async def _back(steps: Sequence[LogStep], log: Log, *statuses: str) -> str:
+    for step in reversed(steps):
+        if (await log.read()).get(step.name) in statuses:
+            await _until_answered(step.undo)
+            await log.write(step.name, "undone")
+    return "cancelled"
+
+
+async def drive_by_the_log(steps: Sequence[LogStep], log: Log) -> str:
+    known = await log.read()
+    try:
+        if "undone" in known.values():
+            raise Refused
+        for step in steps:
+            if known.get(step.name) != "done":
+                await log.write(step.name, "started")
+                await _until_answered(step.do)
+                await log.write(step.name, "done")
+        return "completed"
+    except Refused:
+        return await _back(steps, log, "started", "done")
+
+
+async def drive_turning_back_before_the_pivot(steps: Sequence[LogStep], log: Log) -> str:
+    """Another right way: before the pivot is done, silence turns it back; from then on it goes
+    forward only.
+    """
+    known = await log.read()
+    try:
+        if "undone" in known.values():
+            raise Refused
+        for step in steps:
+            if known.get(step.name) != "done":
+                await log.write(step.name, "started")
+                await (_until_answered(step.do) if step.kind == "retriable" else step.do())
+                await log.write(step.name, "done")
+        return "completed"
+    except (Refused, TimeoutError):
+        return await _back(steps, log, "started", "done")
+
+
+async def drive_announcing_everything_first(steps: Sequence[LogStep], log: Log) -> str:
+    """Right, too: the log says of each step that it may have happened before it may have."""
+    known = await log.read()
+    try:
+        if "undone" in known.values():
+            raise Refused
+        for step in steps:
+            if step.name not in known:
+                await log.write(step.name, "started")
+        for step in steps:
+            if known.get(step.name) != "done":
+                await _until_answered(step.do)
+                await log.write(step.name, "done")
+        return "completed"
+    except Refused:
+        return await _back(steps[:3], log, "started", "done")
+
+
+async def drive_writing_nothing_ahead(steps: Sequence[LogStep], log: Log) -> str:
+    known = await log.read()
+    try:
+        if "undone" in known.values():
+            raise Refused
+        for step in steps:
+            if known.get(step.name) != "done":
+                await _until_answered(step.do)
+                await log.write(step.name, "done")
+        return "completed"
+    except Refused:
+        for step in reversed(steps[:3]):
+            if known.get(step.name) != "undone":
+                await _until_answered(step.undo)
+                await log.write(step.name, "undone")
+        return "cancelled"
+
+
+async def drive_charging_first(steps: Sequence[LogStep], log: Log) -> str:
+    return await drive_by_the_log([steps[1], steps[0], *steps[2:]], log)
+
+
+async def drive_once(steps: Sequence[LogStep], log: Log) -> str:
+    if await log.read():
+        return "completed"
+    return await drive_by_the_log(steps, log)
+
+
+async def drive_taking_started_for_done(steps: Sequence[LogStep], log: Log) -> str:
+    known = await log.read()
+    try:
+        if "undone" in known.values():
+            raise Refused
+        for step in steps:
+            if step.name not in known:
+                await log.write(step.name, "started")
+                await _until_answered(step.do)
+                await log.write(step.name, "done")
+        return "completed"
+    except Refused:
+        return await _back(steps, log, "started", "done")
+
+
+async def drive_undoing_what_is_done(steps: Sequence[LogStep], log: Log) -> str:
+    known = await log.read()
+    try:
+        if known:
+            raise Refused
+        for step in steps:
+            await log.write(step.name, "started")
+            await _until_answered(step.do)
+            await log.write(step.name, "done")
+        return "completed"
+    except Refused:
+        return await _back(steps[:3], log, "done")
+
+
+async def drive_writing_done_too_early(steps: Sequence[LogStep], log: Log) -> str:
+    known = await log.read()
+    try:
+        if "undone" in known.values():
+            raise Refused
+        for step in steps:
+            if known.get(step.name) != "done":
+                await log.write(step.name, "done")
+                await _until_answered(step.do)
+        return "completed"
+    except Refused:
+        return await _back(steps, log, "done")
+
+
+async def drive_turning_back_after_every_crash(steps: Sequence[LogStep], log: Log) -> str:
+    if await log.read():
+        return await _back(steps[:3], log, "started", "done")
+    return await drive_by_the_log(steps, log)
+
+
+async def drive_giving_up_on_silence(steps: Sequence[LogStep], log: Log) -> str:
+    known = await log.read()
+    try:
+        if "undone" in known.values():
+            raise Refused
+        for step in steps:
+            if known.get(step.name) != "done":
+                await log.write(step.name, "started")
+                await step.do()
+                await log.write(step.name, "done")
+        return "completed"
+    except (Refused, TimeoutError):
+        return await _back(steps[:3], log, "started", "done")
+
+
+async def drive_forgetting_the_direction(steps: Sequence[LogStep], log: Log) -> str:
+    known = await log.read()
+    try:
+        for step in steps:
+            if step.name not in known or known[step.name] == "started":
+                await log.write(step.name, "started")
+                await _until_answered(step.do)
+                await log.write(step.name, "done")
+        return "completed"
+    except Refused:
+        return await _back(steps, log, "started", "done")
+
+
+async def drive_without_the_log(steps: Sequence[LogStep], log: Log) -> str:
+    asked: list[LogStep] = []
+    try:
+        for step in steps:
+            asked.append(step)
+            await _until_answered(step.do)
+        return "completed"
+    except Refused:
+        for step in reversed(asked):
+            await _until_answered(step.undo)
+        return "cancelled"
+
+
+async def drive_asking_for_everything_again(steps: Sequence[LogStep], log: Log) -> str:
+    try:
+        for step in steps:
+            await log.write(step.name, "started")
+            await _until_answered(step.do)
+            await log.write(step.name, "done")
+        return "completed"
+    except Refused:
+        return await _back(steps, log, "started", "done")
+
+
+async def drive_undoing_a_mail(steps: Sequence[LogStep], log: Log) -> str:
+    if await log.read():
+        return await _back(steps, log, "started", "done")
+    return await drive_by_the_log(steps, log)
+
+
+async def drive_with_statuses_of_its_own(steps: Sequence[LogStep], log: Log) -> str:
+    await log.write(steps[0].name, "begun")
+    return "completed"
+
+
+async def drive_back_over_the_pivot(steps: Sequence[LogStep], log: Log) -> str:
+    known = await log.read()
+    try:
+        for step in steps:
+            if known.get(step.name) != "done":
+                await log.write(step.name, "started")
+                await step.do()
+                await log.write(step.name, "done")
+        return "completed"
+    except (Refused, TimeoutError):
+        if step.kind == "retriable":
+            await _until_answered(step.do)  # it must not arrive later
+        return await _back(steps[:3], log, "started", "done")
+
+
+EXERCISES = (
+    Exercise(
+        "1.2a-1",
+        scenarios=(going_back,),
+        stub=compensate_stub,
+        to_write="compensate_stub",
+        right=(
+            compensate_in_reverse,
+            compensate_by_popping,
+        ),
+        wrong={
+            compensate_forwards: "payments, stock were done in this order, and undone as payments, stock",
+            compensate_until_one_fails: "payments was done, and never undone: stock was down, and compensate stopped",
+            compensate_and_let_it_out: "payments is down, and compensate raised that instead of returning",
+            compensate_and_keep_quiet: "payments could not be undone, and compensate returned []",
+            compensate_with_the_last_result: "payments was undone with the result of stock, and not with what it had",
+            compensate_all_at_once: "payments was undone before stock had answered",
+            compensate_a_failure_twice: "payments was undone 2 times",
+            compensate_catching_everything: "compensate was cancelled while it waited for payments, and took that for",
+        },
+        raising={
+            compensate_a_step_without_its_result: "AttributeError",
+        },
+        odd={
+            compensate_and_return_nothing: "compensate must return a list of the names of steps, it returned None",
+        },
+    ),
+    Exercise(
+        "1.2a-2",
+        scenarios=(unanswered,),
+        stub=place_stub,
+        to_write="place_stub",
+        right=(
+            place_started_or_done,
+            place_asking_again,
+        ),
+        wrong={
+            place_undoing_what_finished: "left the goods behind: reserve was not answered in time, and that does not",
+            place_undoing_once: "place said 'cancelled' before the goods had been given back",
+            place_letting_the_undo_raise: "place raised TimeoutError (no answer to release)",
+            place_taking_silence_for_yes: "place said 'placed', without the goods: reserve was not answered in time",
+            place_catching_refusals_only: "place raised TimeoutError (no answer to reserve) and left the goods behind",
+            place_undoing_forwards: "reserve, charge, book come in this order, and were undone as release, refund",
+            place_undoing_in_the_background: "place said 'cancelled' before the goods had been given back",
+            place_all_at_once: "place asked to charge before reserve had succeeded",
+            place_in_reverse_order: "place asked to book before charge had succeeded",
+            place_going_on_after_a_refusal: "place asked to charge before reserve had succeeded",
+            place_nothing: "everything was answered in time, and place cancelled the order",
+        },
+        odd={
+            place_and_say_true: "place must return 'placed' or 'cancelled', it returned True",
+        },
+    ),
+    Exercise(
+        "1.2a-3",
+        scenarios=(taken_up,),
+        stub=drive_stub,
+        to_write="drive_stub",
+        right=(
+            drive_by_the_log,
+            drive_turning_back_before_the_pivot,
+            drive_announcing_everything_first,
+        ),
+        wrong={
+            drive_once: "drive said 'completed' after a crash, without the goods, the money, a parcel and a mail",
+            drive_taking_started_for_done: "drive said 'completed' after a crash, without the goods",
+            drive_undoing_what_is_done: "drive said 'cancelled' after a crash and left the goods behind",
+            drive_writing_done_too_early: "drive said 'completed' after a crash, without the goods",
+            drive_turning_back_after_every_crash: "nothing was refused, and drive cancelled the order",
+            drive_giving_up_on_silence: "drive said 'cancelled' after a lost answer and left a mail behind",
+            drive_forgetting_the_direction: "drive said 'completed' after a crash, without the goods and the money",
+            drive_back_over_the_pivot: "left a mail behind",
+            drive_without_the_log: "drive asked for reserve with no word of it in the log",
+            drive_writing_nothing_ahead: "drive asked for reserve with no word of it in the log",
+            drive_charging_first: "drive asked to charge before reserve had succeeded",
+            drive_asking_for_everything_again: "the log said that reserve is done, and drive started it again",
+        },
+        odd={
+            drive_with_statuses_of_its_own: "one of started, done, undone, got 'reserve' and 'begun'",
+            drive_undoing_a_mail: "send is retriable: it is never undone, it is asked until it is done",
+        },
+    ),
+)

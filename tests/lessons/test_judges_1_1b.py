@@ -1,0 +1,95 @@
+"""What is special to the judges of lesson 1.1b: `test_judges.py` has what all judges have in
+common.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from labkit import world
+from labkit.lessons.l1_1b.late_payment import SAFE, TRUE, late_payment
+from labkit.lessons.l1_1b.moving_rights import RIGHTS, SITES, moving_rights
+from labkit.lessons.l1_1b.moving_rights import SAFE as ONE_PLACE
+from labkit.lessons.l1_1b.moving_rights import WHOLE as NONE_LOST
+from labkit.lessons.l1_1b.sweepers import DONE, sweepers
+from labkit.lessons.l1_1b.sweepers import SAFE as ONCE
+from labkit.sim import run
+from tests.course.handed_in import checked
+from tests.lessons import answers_1_1b as answers
+
+pytestmark = pytest.mark.usefixtures("kept")
+CONFIRM, SWEEP, QUOTA = "1.1b-1", "1.1b-2", "1.1b-3"
+
+
+def test_a_hold_that_does_not_exist_and_raises_is_told_which_call_it_was() -> None:
+    said = str(checked(CONFIRM, answers.confirm_expecting_a_row))
+    assert "This was a hold that does not exist, 'hold-nobody', and must return False." in said
+
+
+@pytest.mark.parametrize("ends", [0.5, 1.001, 1.003, 1.004, 2.0])
+@pytest.mark.parametrize("released", [False, True])
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [],
+        [world.Pause("anna", after="pays", for_=2.0)],
+        [world.Pause("database", at=1.001, for_=2.0)],
+    ],
+)
+def test_a_guarded_confirm_is_never_blamed_for_what_could_have_been_right(
+    ends: float, released: bool, faults: list[Any]
+) -> None:
+    args = {"confirm": answers.confirm_guarded, "ends": ends, "released": released, "again": True}
+    made = run(late_payment, faults=faults, args=args)
+    assert SAFE.check(made) and TRUE.check(made)
+
+
+@pytest.mark.parametrize("at", [1.0, 1.004, 1.007, 1.012, 1.02])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        world.Crash("anna", at=1.0),
+        world.Pause("anna", at=1.0, for_=3.0),
+        world.LoseReply("anna", at=1.0),
+    ],
+)
+@pytest.mark.parametrize("sweep", [answers.sweep_one_by_one, answers.sweep_at_once])
+def test_a_sweep_in_transactions_brings_everything_back_whatever_strikes_it(
+    at: float, fault: Any, sweep: Any
+) -> None:
+    made = run(
+        sweepers,
+        faults=[replace(fault, at=at)],
+        args={"sweep": sweep, "second": 0.003, "pays": 0.001},
+    )
+    assert ONCE.check(made) and DONE.check(made)
+
+
+def test_the_rights_of_a_bounded_counter_are_those_of_the_script_whatever_the_network_does() -> (
+    None
+):
+    script = (
+        ("east", "give", "west", 2),
+        ("east", "tell", "west"),
+        ("west", "take", 6),
+        ("west", "give", "north", 1),
+    )
+    faults = [
+        world.Duplication(1.0, src="east", at=0.0),
+        world.Loss(1.0, src="west", at=0.0, for_=5.0),
+    ]
+    made = run(
+        moving_rights, faults=faults, args={"quota": answers.BoundedCounter, "script": script}
+    )
+    assert ONE_PLACE.check(made) and NONE_LOST.check(made)
+    (counted,) = made.history.of("counted")
+    assert counted.data["rights"] == {"east": 4, "north": 0, "west": 0}
+    assert [event.data["said"] for event in made.history.of("takes", "gives")] == [
+        True,
+        True,
+        False,
+    ]
+    assert set(SITES) == set(RIGHTS)
