@@ -14,7 +14,7 @@ from IPython.core.formatters import DisplayFormatter
 
 from labkit.check import Verdict
 from labkit.course import ExerciseError, Result, check, hint, judge
-from tests.lessons import answers
+from tests.course import answers
 
 pytestmark = pytest.mark.usefixtures("registry", "kept")
 

@@ -17,7 +17,7 @@ from labkit.lessons.l1_1a.last_stove import last_stove
 from labkit.lessons.l1_1a.release_race import release_race
 from labkit.lessons.l1_1a.two_keys import two_keys
 from labkit.locks import LockTimeout, StaleToken
-from tests.course.handed_in import Exercise
+from tests.lessons.handed_in import Exercise
 
 # -- 1.1a-1: let go of a lock
 

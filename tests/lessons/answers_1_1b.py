@@ -13,7 +13,7 @@ from labkit.base import begin_immediate, reading
 from labkit.lessons.l1_1b.late_payment import Statements, late_payment
 from labkit.lessons.l1_1b.moving_rights import moving_rights
 from labkit.lessons.l1_1b.sweepers import sweepers
-from tests.course.handed_in import Exercise
+from tests.lessons.handed_in import Exercise
 
 # -- 1.1b-1: confirm a hold
 

@@ -13,7 +13,7 @@ from labkit.base import Refused
 from labkit.lessons.l1_2a.going_back import DoneStep, going_back
 from labkit.lessons.l1_2a.taken_up import Log, LogStep, taken_up
 from labkit.lessons.l1_2a.unanswered import DeskStep, unanswered
-from tests.course.handed_in import Exercise
+from tests.lessons.handed_in import Exercise
 
 Done = list[tuple[DoneStep, dict[str, Any]]]
 

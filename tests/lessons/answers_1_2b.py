@@ -17,7 +17,7 @@ from labkit.base.transactions import begin_immediate
 from labkit.lessons.l1_2b.late_events import late_events
 from labkit.lessons.l1_2b.once_only import once_only
 from labkit.lessons.l1_2b.patient_relay import patient_relay
-from tests.course.handed_in import Exercise
+from tests.lessons.handed_in import Exercise
 
 Effect = Callable[[AsyncConnection], Awaitable[None]]
 Publish = Callable[[int], Awaitable[None]]

@@ -13,7 +13,7 @@ from labkit import world
 from labkit.course import check
 from labkit.course.judge import find, judges
 from labkit.sim import run
-from tests.course.handed_in import Exercise, checked, exercises
+from tests.lessons.handed_in import Exercise, checked, exercises
 
 pytestmark = pytest.mark.usefixtures("kept")
 EXERCISES = tuple(exercises())

@@ -16,7 +16,7 @@ from labkit.lessons.l1_1a.last_stove import NO_LATE_READ, ONE_SALE, last_stove
 from labkit.lessons.l1_1a.release_race import SAFE, TRUE, release_race
 from labkit.lessons.l1_1a.two_keys import two_keys
 from labkit.sim import run
-from tests.course.handed_in import checked
+from tests.lessons.handed_in import checked
 from tests.lessons import answers_1_1a as answers
 
 pytestmark = pytest.mark.usefixtures("kept")

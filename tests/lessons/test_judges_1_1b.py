@@ -17,7 +17,7 @@ from labkit.lessons.l1_1b.moving_rights import WHOLE as NONE_LOST
 from labkit.lessons.l1_1b.sweepers import DONE, sweepers
 from labkit.lessons.l1_1b.sweepers import SAFE as ONCE
 from labkit.sim import run
-from tests.course.handed_in import checked
+from tests.lessons.handed_in import checked
 from tests.lessons import answers_1_1b as answers
 
 pytestmark = pytest.mark.usefixtures("kept")

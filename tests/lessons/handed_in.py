@@ -45,7 +45,7 @@ class Exercise:
 def exercises() -> Iterator[Exercise]:
     """Every table there is, in order of lesson."""
     for path in sorted(Path(__file__).parent.glob("answers_*.py")):
-        yield from importlib.import_module(f"tests.course.{path.stem}").EXERCISES
+        yield from importlib.import_module(f"tests.lessons.{path.stem}").EXERCISES
 
 
 @cache
