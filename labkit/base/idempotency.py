@@ -44,6 +44,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from labkit.base.claims import Claim
 from labkit.base.errors import ClaimLost, KeyInProgress, KeyReused
 from labkit.base.transactions import begin_immediate, insert_if_new, reading
 
@@ -59,6 +60,7 @@ idempotency_keys = Table(
     Column("status", Integer),  # NULL while the first request is in progress
     Column("body", Text),
 )
+_CLAIM = Claim(idempotency_keys.c.owner, idempotency_keys.c.claimed_until)
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,8 @@ class IdempotencyKeys:
         Raises `KeyReused`, `KeyInProgress`, `DatabaseUnavailable`.
         """
         now = self.clock()
-        fresh = {"owner": owner, "claimed_until": now + self.claim_for}
-        row = {"key": key, "fingerprint": fingerprint, "created_at": now, **fresh}
+        claimed = _CLAIM.taken(owner, now + self.claim_for)
+        row = {"key": key, "fingerprint": fingerprint, "created_at": now, **claimed}
         async with begin_immediate(self.engine, within=self.within) as connection:
             new = await connection.execute(insert_if_new(idempotency_keys).values(row))
         if new.rowcount:
@@ -111,9 +113,10 @@ class IdempotencyKeys:
             return Answer(first.status, first.body)
         if now < first.claimed_until:
             raise KeyInProgress(first.claimed_until - now)
-        take_over = update(idempotency_keys).where(_pending(key, first.owner)).values(fresh)
+        ended = _CLAIM.free(now)  # if nobody else has taken it over since we looked
+        take_over = update(idempotency_keys).where(_pending(key, first.owner), ended)
         async with begin_immediate(self.engine, within=self.within) as connection:
-            taken = await connection.execute(take_over)
+            taken = await connection.execute(take_over.values(claimed))
         if taken.rowcount != 1:
             raise KeyInProgress(self.claim_for)
         return None

@@ -20,17 +20,16 @@ without a broker."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from labkit.base.errors import DatabaseUnavailable, KeyReused
+from labkit.base.errors import KeyReused
 from labkit.base.observe import Observe, ignore
 from labkit.base.transactions import begin_immediate, reading
-from labkit.base.validation import between, whole
+from labkit.base.validation import whole
+from labkit.base.working import work
 from labkit.inventory.events import Announce, HoldCancelled, to_nobody
 from labkit.inventory.lookup import find_where
 from labkit.inventory.model import Hold
@@ -116,17 +115,18 @@ class Forwarder:
             self._observe("committing", what="collect")
         return decided
 
-    async def work(self, every: float = 1.0) -> None:
-        """Forward and collect for ever, `every` so many seconds; while one of the two is away, try
-        again at the next time.
+    async def work(self, poll: float = 1.0) -> None:
+        """Forward and collect for ever, with `poll` seconds after a round in which nothing was left
+        to forward; ends by cancellation.
         """
-        between(every, "every", 0.001, 86_400.0)
-        while True:
-            with suppress(DatabaseUnavailable):
-                while await self.forward():
-                    pass
+
+        async def step() -> int:
+            sent = await self.forward()
+            if not sent:
                 await self.collect()
-            await asyncio.sleep(every)
+            return sent
+
+        await work(step, poll=poll, observe=self._observe)
 
     async def _waiting(self, *, forwarded: int) -> list[Hold]:
         rows = select(undecided.c.hold_id).where(undecided.c.forwarded == forwarded)

@@ -29,6 +29,7 @@ from contextlib import asynccontextmanager
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from labkit.base.claims import metadata as turns
 from labkit.base.observe import Observe, ignore
 from labkit.base.transactions import begin_immediate, create_tables, reading, use_write_ahead_log
 from labkit.base.validation import between, text
@@ -173,7 +174,7 @@ async def create_reservations(engine: AsyncEngine, *, clock: Callable[[], float]
     await create_inventory(engine, {})
     await use_write_ahead_log(engine)
     async with begin_immediate(engine) as connection:
-        await create_tables(connection, metadata)  # from here on no other opens the ledger
+        await create_tables(connection, metadata, turns)  # from here on no other opens the ledger
         known = select(stock_ledger.c.sku).where(stock_ledger.c.sku == inventory.c.sku)
         fresh = (
             select(inventory.c.sku, inventory.c.stock)

@@ -17,20 +17,12 @@ up must not wait for a mutation)."""
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
-
-from sqlalchemy import or_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from labkit.base.errors import DatabaseUnavailable
-from labkit.base.transactions import begin_immediate, insert_if_new
-from labkit.base.validation import between, text, whole
+from labkit.base.claims import Turn
+from labkit.base.transactions import begin_immediate
+from labkit.base.validation import whole
+from labkit.base.working import work
 from labkit.inventory.holds import Holds
-from labkit.inventory.tables import turns
 from labkit.inventory.transitions import take_back
-
-TURN = "sweeper"
 
 
 class Sweeper:
@@ -40,13 +32,12 @@ class Sweeper:
 
     def __init__(self, holds: Holds, *, owner: str, lease: float = 30.0, batch: int = 100) -> None:
         whole("batch", batch, 1)
-        self.owner = text("owner", owner, 64)
-        self.lease = between(lease, "lease", 0.001, 86_400.0)
         self.batch = batch
+        self._turn = Turn("sweeper", owner, lease=lease)
         self._holds = holds
 
     def __repr__(self) -> str:
-        return f"<Sweeper {self.owner}, {self.batch} at a time>"
+        return f"<Sweeper {self._turn.owner}, {self.batch} at a time>"
 
     async def sweep(self) -> int:
         """Expire what is overdue; returns how many holds (0 too when it is another's turn). Raises
@@ -59,41 +50,28 @@ class Sweeper:
                 break
         return swept
 
-    async def work(self, every: float = 10.0) -> None:
-        """Sweep for ever, `every` so many seconds; while the database is away, try again at the
-        next time.
-        """
-        between(every, "every", 0.001, 86_400.0)
-        while True:
-            with suppress(DatabaseUnavailable):
-                await self.sweep()
-            await asyncio.sleep(every)
+    async def work(self, poll: float = 10.0) -> None:
+        """Sweep for ever, with `poll` seconds in between; ends by cancellation."""
+
+        async def step() -> int:
+            await self.sweep()
+            return 0  # what a sweep leaves is another sweeper's: no reason to look again at once
+
+        await work(step, poll=poll, observe=self._holds.observe)
 
     async def _batch(self) -> int | None:
         """One batch in one transaction, the turn included; None when it is not this sweeper's turn."""
         holds = self._holds
         async with begin_immediate(holds.engine, within=holds.within) as connection:
             now = holds.clock()
-            if not await take_turn(connection, TURN, self.owner, now=now, until=now + self.lease):
+            if await self._turn.take(connection, now) is None:
                 return None
             expired = await take_back(
                 connection, now=now, limit=self.batch, announce=holds.announce
             )
             if len(expired) < self.batch:  # nothing is left: let the next one in
-                await take_turn(connection, TURN, self.owner, now=now, until=now)
+                await self._turn.end(connection)
             holds.observe("committing", what="sweep")
         for hold in expired:
             holds.observe("expired", hold=hold.id)
         return len(expired)
-
-
-async def take_turn(
-    connection: AsyncConnection, name: str, owner: str, *, now: float, until: float
-) -> bool:
-    """Have the turn `name` until then, unless another has it still. In the caller's transaction."""
-    fresh = insert_if_new(turns).values(name=name, owner=owner, until=until)
-    if (await connection.execute(fresh)).rowcount:
-        return True
-    free = or_(turns.c.owner == owner, turns.c.until <= now)
-    taken = update(turns).where(turns.c.name == name, free).values(owner=owner, until=until)
-    return (await connection.execute(taken)).rowcount == 1

@@ -35,6 +35,8 @@ from sqlalchemy import (
     event,
 )
 
+from labkit.base.claims import Claim
+
 metadata = MetaData()
 
 holds = Table(
@@ -95,14 +97,6 @@ Index(
 )
 Index("ledger_by_sku", stock_ledger.c.sku)
 
-turns = Table(
-    "reservation_turns",
-    metadata,
-    Column("name", String(64), primary_key=True),
-    Column("owner", String(64), nullable=False),
-    Column("until", Double, nullable=False),
-)
-
 undecided = Table(
     "undecided_holds",
     metadata,
@@ -113,6 +107,7 @@ undecided = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("forwarded", Integer, nullable=False, server_default="0"),
 )
+claims = Claim(undecided.c.claimed_by, undecided.c.claimed_until)
 Index("undecided_in_order", undecided.c.created_at, undecided.c.hold_id)
 
 

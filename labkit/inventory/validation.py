@@ -23,25 +23,25 @@ whose validator confirms everybody or nobody."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from itertools import takewhile
 
 from sqlalchemy import and_, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from labkit.base.claims import UNCLAIMED
 from labkit.base.errors import ClaimLost, DatabaseUnavailable, Refused
 from labkit.base.observe import Observe, ignore
 from labkit.base.transactions import begin_immediate
 from labkit.base.validation import between, text, whole
+from labkit.base.working import work
 from labkit.inventory.events import Announce, HoldCancelled, HoldConfirmed, to_nobody
 from labkit.inventory.ledger import Balance
 from labkit.inventory.lookup import find
 from labkit.inventory.model import Hold
 from labkit.inventory.stock import take_all
-from labkit.inventory.tables import hold_lines, holds, undecided
+from labkit.inventory.tables import claims, hold_lines, holds, undecided
 from labkit.inventory.transitions import note, take_back
 
 
@@ -104,16 +104,15 @@ class Validator:
                 decided.append(hold)
         return decided
 
-    async def work(self, every: float = 1.0) -> None:
-        """Decide for ever, and rest `every` so many seconds when there was nothing to decide or no
-        database.
+    async def work(self, poll: float = 1.0) -> None:
+        """Decide for ever, with `poll` seconds after a batch in which nothing was decided; ends by
+        cancellation.
         """
-        between(every, "every", 0.001, 86_400.0)
-        while True:
-            with suppress(DatabaseUnavailable):
-                while await self.decide():
-                    pass
-            await asyncio.sleep(every)
+
+        async def step() -> int:
+            return len(await self.decide())
+
+        await work(step, poll=poll, observe=self._observe)
 
     async def _claim(self) -> Sequence[tuple[str, int]]:
         """The first rows that nobody has claimed, in order, and how often each was tried. One that
@@ -126,7 +125,7 @@ class Validator:
                     undecided.c.hold_id.in_(self._untried), undecided.c.attempts > 0
                 )
                 await connection.execute(again.values(attempts=undecided.c.attempts - 1))
-            free = undecided.c.claimed_until <= now
+            free = claims.free(now)
             first = select(undecided.c.hold_id, undecided.c.attempts).where(
                 free, undecided.c.created_at <= now - self.settle
             )
@@ -141,9 +140,7 @@ class Validator:
                 undecided.c.hold_id.in_([hold_id for hold_id, _ in rows]), free
             )
             claim = claim.values(
-                claimed_by=self.owner,
-                claimed_until=now + self.lease,
-                attempts=undecided.c.attempts + 1,
+                claims.taken(self.owner, now + self.lease) | {"attempts": undecided.c.attempts + 1}
             )
             if rows:
                 await connection.execute(claim)
@@ -155,17 +152,13 @@ class Validator:
         """One decision, in one transaction. None: not yet, or not any more. Raises `ClaimLost`."""
         async with begin_immediate(self._engine, within=self._within) as connection:
             now = self._clock()
-            mine = and_(
-                undecided.c.hold_id == hold_id,
-                undecided.c.claimed_by == self.owner,
-                undecided.c.claimed_until > now,
-            )
+            mine = and_(undecided.c.hold_id == hold_id, claims.held(self.owner, now))
             hold = await find(connection, hold_id, now=now)
             if await _an_earlier_one_waits(connection, hold):
                 back = (
                     update(undecided)
                     .where(mine)
-                    .values(claimed_until=0, attempts=undecided.c.attempts - 1)
+                    .values(claimed_until=UNCLAIMED, attempts=undecided.c.attempts - 1)
                 )
                 await connection.execute(back)
                 return None

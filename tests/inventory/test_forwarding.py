@@ -176,11 +176,11 @@ async def two_sites(world: World, seconds: float = 4.0) -> dict[str, Any]:
         )
         await Forwarder(
             site, there, clock=world.clock, batch=2, within=1.0, observe=world.record
-        ).work(every=1.0)
+        ).work(poll=1.0)
 
     async def deciding() -> None:
         engine = world.database("home", timeout=0.5)
-        await Validator(engine, owner="v", clock=world.clock, lease=2.0, within=1.0).work(every=1.0)
+        await Validator(engine, owner="v", clock=world.clock, lease=2.0, within=1.0).work(poll=1.0)
 
     world.node("west").boot(forwarding)
     world.node("validator").boot(deciding)

@@ -78,7 +78,7 @@ async def shop(world: World, sweepers: int = 1, holds: type[Holds] = Holds) -> d
                 await asyncio.sleep(0.5)
 
     async def sweeping(name: str) -> None:
-        await Sweeper(made(), owner=name, lease=2.0, batch=1).work(every=1.0)
+        await Sweeper(made(), owner=name, lease=2.0, batch=1).work(poll=1.0)
 
     for number, (name, then) in enumerate([*THEN.items(), ("d", ())]):
         world.node(name).boot(buyer, name, then, number / 500)
@@ -261,7 +261,7 @@ async def three_overdue(world: World) -> dict[str, Any]:
         holds = Holds(
             world.database(timeout=0.5), clock=world.clock, ids=world.new_id, observe=world.record
         )
-        await Sweeper(holds, owner="sweeper", lease=2.0, batch=1).work(every=1.0)
+        await Sweeper(holds, owner="sweeper", lease=2.0, batch=1).work(poll=1.0)
 
     world.node("sweeper").boot(sweeping)
     await asyncio.sleep(5.0)

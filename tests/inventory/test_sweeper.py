@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
+from labkit.base.claims import Turn
 from labkit.base.errors import DatabaseUnavailable
 from labkit.base.transactions import begin_immediate
 from labkit.inventory import HoldExpired, Holds, Sweeper, create_reservations
 from labkit.inventory.stock import create_inventory
-from labkit.inventory.sweeper import TURN, take_turn
 from labkit.sim import run
 from labkit.world import Crash, World
 from tests.inventory.shelf import Shelf, on
@@ -50,10 +50,7 @@ def test_one_at_a_time_and_the_next_after_the_lease_or_when_the_first_is_done(
         async with begin_immediate(
             shelf.engine
         ) as connection:  # a sweeper that took its turn and died
-            assert await take_turn(connection, TURN, "dead", now=shelf.now, until=shelf.now + 30.0)
-            assert await take_turn(
-                connection, TURN, "dead", now=shelf.now, until=shelf.now + 30.0
-            ), "its own it may renew"
+            await Turn("sweeper", "dead", lease=30.0).take(connection, shelf.now)
         second, third = (Sweeper(shelf.holds, owner=name) for name in ("second", "third"))
         assert await second.sweep() == 0
         shelf.now += 29.0
@@ -128,7 +125,7 @@ def test_what_makes_no_sense_is_refused(sqlite_url: str) -> None:
             ValueError, match=r"^lease must be between 0.001 and 86400 seconds, got 0"
         ):
             Sweeper(shelf.holds, owner="s", lease=0)
-        with pytest.raises(ValueError, match=r"^every must be between"):
+        with pytest.raises(ValueError, match=r"^poll must be between"):
             await Sweeper(shelf.holds, owner="s").work(0)
         assert repr(Sweeper(shelf.holds, owner="s")) == "<Sweeper s, 100 at a time>"
 

@@ -345,7 +345,7 @@ async def a_queue(
             within=1.0,
             observe=world.record,
         )
-        await validator.work(every=0.5)
+        await validator.work(poll=0.5)
 
     for number in range(workers):
         world.node(f"worker-{number}").boot(working, f"worker-{number}")

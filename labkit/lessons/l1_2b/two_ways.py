@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from labkit.base import Retry
 from labkit.base.transactions import begin_immediate
-from labkit.base.working import PASSING
+from labkit.base.working import TRANSIENT
 from labkit.lessons.l1_2b.four_stores import PRICE, SERVED, SERVICES, SKU, End, FourStores
 from labkit.messaging import (
     Deadlines,
@@ -112,7 +112,7 @@ async def by_events(
                 if (name, type(envelope.event)) not in _NOTES:
                     world.record("settled", order=envelope.aggregate, on=envelope.type)
                 if at_once:
-                    with suppress(*PASSING):  # the next round of the relay's work has it
+                    with suppress(*TRANSIENT):  # the next round of the relay's work has it
                         await relay.relay()
 
         work: list[Awaitable[None]] = [
@@ -140,7 +140,7 @@ async def by_events(
             )
         world.record("placed", order=reference)
         if at_once:
-            with suppress(*PASSING):
+            with suppress(*TRANSIENT):
                 await relays["orders"].relay()
 
     for name in SERVICES:
@@ -196,7 +196,7 @@ async def by_conductor(
         }
         await saga.start(NAME, wanted, saga_id=reference, deadline=world.clock() + PATIENCE)
         world.record("placed", order=reference)
-        with suppress(ClaimedElsewhere, *PASSING):  # a worker has it, or will
+        with suppress(ClaimedElsewhere, *TRANSIENT):  # a worker has it, or will
             await saga.drive(reference)
 
     async def conduct() -> None:
