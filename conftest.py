@@ -1,7 +1,8 @@
 """What holds for every run of pytest, of the tests and of nbval.
 
-Figures are byte-stable on one version of matplotlib: elsewhere nbval leaves SVG out and compares
-the tables beside it. And what is started under `nohup`, or in the background of a script, ignores
+Figures are byte-stable on one version of matplotlib: elsewhere nbval leaves the SVG out, also the one
+in an `<img>`, and compares the alternative texts and the tables beside it. A PNG shows measured times
+and is never compared. And what is started under `nohup`, or in the background of a script, ignores
 signals that the tests are about: here it no longer does."""
 
 from __future__ import annotations
@@ -35,6 +36,16 @@ def pytest_configure() -> None:
 
 
 def pytest_collectstart(collector: Any) -> None:
-    here = figures_are_pinned(sys.platform, platform.machine(), version("matplotlib"))
-    if hasattr(collector, "skip_compare") and not here:
+    if not hasattr(collector, "skip_compare"):
+        return
+    collector.sanitize_patterns[pixels_of("image/png")] = r"\1"
+    if not figures_are_pinned(sys.platform, platform.machine(), version("matplotlib")):
         collector.skip_compare += ("image/svg+xml",)
+        collector.sanitize_patterns[pixels_of("image/svg+xml")] = r"\1"
+
+
+def pixels_of(kind: str) -> str:
+    """What of an `<img>` with a picture of this kind is not compared: the picture, for a replacement
+    by group 1, which is all the rest with the alternative text.
+    """
+    return rf'(<img [^>]*src="data:{re.escape(kind)};base64,)[^"]*'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import itertools
 import os
@@ -77,8 +78,34 @@ def test_an_svg_is_well_formed_and_says_what_it_shows(figure: Figure) -> None:
 def test_a_notebook_is_given_the_picture_and_the_table_in_one_output() -> None:
     figure = one_of_each()[0]
     data, _ = DisplayFormatter().format(figure)
-    assert set(data) == {"image/svg+xml", "text/plain"}
+    assert list(data) == ["text/html", "image/svg+xml", "text/plain"]
     assert data["text/plain"] == f"{WORDS['title']}\n{figure.table()}" == str(figure)
+
+
+def pictured(html: str) -> tuple[str, bytes]:
+    """The alternative text and the picture of an `<img>`, which must scale to the page."""
+    tag = ElementTree.fromstring(html.replace(">", "/>") if html.endswith('">') else html)
+    assert tag.tag == "img"
+    assert tag.get("style") == "max-width:100%;height:auto"
+    return tag.get("alt", ""), base64.b64decode((tag.get("src") or "").partition(";base64,")[2])
+
+
+@pytest.mark.parametrize("figure", one_of_each(), ids=lambda figure: figure.data.split()[0])
+def test_a_notebook_that_is_not_trusted_shows_the_same_picture_as_an_img(figure: Figure) -> None:
+    data, _ = DisplayFormatter().format(figure)
+    assert pictured(data["text/html"]) == (WORDS["alt"], data["image/svg+xml"].encode())
+
+
+def test_two_figures_in_one_page_do_not_share_a_class() -> None:
+    names = [set(re.findall(r"\.(c\w+){", figure.svg)) for figure in one_of_each()]
+    assert all(names)
+    for one, other in itertools.combinations(names, 2):
+        assert not one & other
+
+
+def test_an_svg_stays_small() -> None:
+    figure = spacetime(expired_lease().history, **WORDS)
+    assert len(figure.svg) < 15_000  # 23,000 as matplotlib writes it
 
 
 def test_a_figure_of_measured_times_is_a_png_whose_text_has_no_number() -> None:
@@ -90,7 +117,8 @@ def test_a_figure_of_measured_times_is_a_png_whose_text_has_no_number() -> None:
         measured=True,
     )
     data, metadata = DisplayFormatter().format(figure)
-    assert set(data) == {"image/png", "text/plain"}
+    assert set(data) == {"text/html", "image/png", "text/plain"}
+    assert pictured(data["text/html"]) == ("bars", base64.b64decode(data["image/png"]))
     assert not any(letter.isdigit() for letter in data["text/plain"])
     assert "1.04" in figure.table()
     assert metadata["image/png"]["width"] > 0

@@ -84,6 +84,8 @@ def test_the_sample_passes(sample: NotebookNode) -> None:
             "a picture whose text is '<Figure",
         ),
         (shows(png="iVBORw0="), "a picture whose text is ''"),
+        (shows(png="iVBORw0=", plain="Take-over time"), "a picture without an <img>"),
+        (shows(svg="<svg><title>t</title><desc>d</desc></svg>"), "a picture without an <img>"),
         (shows(html='<img src="a.png">'), "picture without alt text"),
         (source("title", "![](a.png)"), "picture without alt text"),
         (source("title", '<img src="a.png" alt="">'), "picture without alt text"),
@@ -101,7 +103,11 @@ def test_a_fault_is_named(sample: NotebookNode, change: Change, fault: str) -> N
         prints("09:00:00 order 1234 at http://orders/orders/1"),
         prints("token 0x1f, import work, export 80"),
         source("title", '![two squares](a.png) <img alt="two squares" src="a.png">'),
-        shows(png="iVBORw0=", plain="Take-over time against lease length"),
+        shows(
+            png="iVBORw0=",
+            plain="Take-over time against lease length",
+            html='<img alt="it falls" src="data:image/png;base64,iVBORw0=">',
+        ),
     ],
 )
 def test_what_repeats_everywhere_is_let_pass(sample: NotebookNode, change: Change) -> None:

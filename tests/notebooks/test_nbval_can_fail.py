@@ -4,6 +4,7 @@ red.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -33,6 +34,25 @@ def changed_figure(notebook: NotebookNode) -> None:
     notebook.cells[3].outputs[0].data["image/svg+xml"] = svg.replace('x="20"', 'x="21"')
 
 
+def changed_img(notebook: NotebookNode) -> None:
+    html = notebook.cells[3].outputs[0].data["text/html"]
+    notebook.cells[3].outputs[0].data["text/html"] = html.replace("base64,", "base64,AAAA")
+
+
+def changed_alt(notebook: NotebookNode) -> None:
+    html = notebook.cells[3].outputs[0].data["text/html"]
+    notebook.cells[3].outputs[0].data["text/html"] = html.replace("Two", "Three")
+
+
+def changed_png(notebook: NotebookNode) -> None:
+    """The sample measures nothing, so both pictures are said to be PNG."""
+    code = notebook.cells[3].source.replace("data:image/svg+xml", "data:image/png")
+    notebook.cells[3].source = code
+    html = notebook.cells[3].outputs[0].data["text/html"]
+    html = html.replace("data:image/svg+xml;base64,", "data:image/png;base64,AAAA")
+    notebook.cells[3].outputs[0].data["text/html"] = html
+
+
 def stripped(notebook: NotebookNode) -> None:
     for cell in notebook.cells[1:]:
         cell.update(outputs=[], execution_count=None)
@@ -47,6 +67,9 @@ CHANGES: list[Callable[[NotebookNode], None]] = [
     changed_print,
     changed_value,
     changed_figure,
+    changed_img,
+    changed_alt,
+    changed_png,
     stripped,
 ]
 
@@ -114,6 +137,23 @@ def test_a_changed_figure_is_red_where_figures_are_pinned(report: str) -> None:
         sys.platform, conftest.platform.machine(), conftest.version("matplotlib")
     )
     assert failed(report, "changed_figure") == (["Cell 2"] if pinned else [])
+    assert failed(report, "changed_img") == (["Cell 2"] if pinned else [])
+
+
+def test_an_alternative_text_is_compared_everywhere(report: str) -> None:
+    assert failed(report, "changed_alt") == ["Cell 2"]
+
+
+def test_a_measured_picture_is_never_compared(report: str) -> None:
+    assert failed(report, "changed_png") == []
+
+
+def test_elsewhere_the_picture_of_an_img_is_left_out_and_its_alternative_text_is_not() -> None:
+    pattern = root_conftest().pixels_of("image/svg+xml")
+    one = re.sub(pattern, r"\1", '<img alt="a" src="data:image/svg+xml;base64,AAAA">')
+    assert one == '<img alt="a" src="data:image/svg+xml;base64,">'
+    other = '<img alt="a" src="data:image/png;base64,AAAA">'
+    assert re.sub(pattern, r"\1", other) == other
 
 
 def test_figures_are_pinned_on_one_system_one_processor_and_one_version() -> None:
