@@ -1,8 +1,8 @@
 """What holds for every run of pytest, of the tests and of nbval.
 
-Figures are byte-stable on one version of matplotlib: elsewhere nbval leaves the SVG out, also the one
-in an `<img>`, and compares the alternative texts and the tables beside it. A PNG shows measured times
-and is never compared. And what is started under `nohup`, or in the background of a script, ignores
+Figures are byte-stable on one version of matplotlib: elsewhere nbval leaves the SVG out, also the
+one in an `<img>`, and compares the alternative texts and the tables beside it. A PNG shows measured
+times and is never compared. And what is started under `nohup`, or in the background of a script, ignores
 signals that the tests are about: here it no longer does."""
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def pytest_collectstart(collector: Any) -> None:
 
 
 def pixels_of(kind: str) -> str:
-    """What of an `<img>` with a picture of this kind is not compared: the picture, for a replacement
-    by group 1, which is all the rest with the alternative text.
+    """A pattern for an `<img>` with a picture of this kind; group 1 is all but the picture, and so
+    has the alternative text.
     """
     return rf'(<img [^>]*src="data:{re.escape(kind)};base64,)[^"]*'

@@ -98,7 +98,10 @@ def figures(notebook: NotebookNode) -> Iterator[str]:
             if data.keys() & {"image/svg+xml", "image/png"} and "<img " not in data.get(
                 "text/html", ""
             ):
-                yield f"cell {place} shows a picture without an <img>: a notebook of a fresh clone hides it"
+                yield (
+                    f"cell {place} shows a picture without an <img>: "
+                    "a notebook of a fresh clone hides it"
+                )
             if data.keys() & {"image/png", "image/jpeg"} and (not words or words.startswith("<")):
                 yield f"cell {place} shows a picture whose text is {words!r}: it must say what the picture shows"
             yield from pictures_in_text(place, data.get("text/html", ""))

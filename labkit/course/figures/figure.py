@@ -1,8 +1,8 @@
 """What a drawing function returns: a picture that a notebook shows, and the same data as a table.
 
 A notebook gets the picture three times. An HTML `<img>` comes first: JupyterLab shows it in a
-notebook that is not trusted yet, as every lesson of a fresh clone is, with its alternative text, and
-scales it to the page. The SVG itself is for viewers that prefer it, and the text for those that
+notebook that is not trusted yet, as every lesson of a fresh clone is, with its alternative text,
+and scales it to the page. The SVG itself is for viewers that prefer it, and the text for those that
 show no pictures, for diffs and for nbval.
 
 Guarantees: the same data gives the same SVG bytes in every process (ids from a fixed salt, no date,
@@ -123,8 +123,8 @@ def _accessible(svg: str, title: str, alt: str) -> str:
 
 
 def _small(svg: str) -> str:
-    """The same picture in about half the bytes: two decimals, a class for every look that recurs, no
-    ids that nobody refers to, no groups that say nothing; one element a line.
+    """The same picture in about half the bytes: two decimals, a class for every look that recurs,
+    no ids that nobody refers to, no groups that say nothing; one element a line.
     """
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.S)
     used = set(re.findall(r"url\(#([^)]+)\)|href=\"#([^\"]+)\"", svg))
@@ -155,7 +155,7 @@ def _with_classes(svg: str) -> str:
     look = re.compile(r'(?: clip-path="([^"]+)")?(?: style="([^"]+)")')
     counts = Counter(look.findall(svg))
     prefix = "c" + hashlib.sha256(svg.encode()).hexdigest()[:5]
-    names = {}
+    names: dict[tuple[str, str], tuple[str, str]] = {}
     for clip, style in (pair for pair, count in counts.items() if count > 1):
         names[clip, style] = (
             f"{prefix}{len(names)}",
