@@ -172,13 +172,13 @@ class RealWorld(WorldBase):
 
     def started(self, task: asyncio.Task[Any], node: RealNode) -> None:
         """A task began on a node."""
-        self._track(task, node.name)
+        self.track(task, node.name)
         if node.life.dead:
-            self._died(node.name)
+            self.died(node.name)
 
     def node_died(self, node: RealNode) -> None:
         """Close the dead node's connections, and tell whoever joins its tasks."""
-        self._died(node.name)
+        self.died(node.name)
         for engine in self._engines:
             engine.close_those_of(node.life)
         for pool in self._pools:

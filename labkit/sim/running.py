@@ -1,29 +1,39 @@
-"""Run a scenario once in the simulated world.
+"""Run a scenario once in the simulated world, and put everything away afterwards.
 
-Guarantees: a run ends (by steps, by virtual seconds, or because a step never awaits), and nothing
-that a task did goes unsaid: an exception nobody looked at and a task left running are errors of the
-run. Nothing of it is left afterwards, no thread either.
+Guarantees: a run ends (by steps, by virtual seconds, or because a step never awaits), and no
+failure of a task is silent: an exception that nobody looked at and a task left running are errors
+of the run. Nothing of a run is left afterwards, no thread either.
 
-Left out: runs in several threads at once. The collector is off during a run, but for the whole
-process: use processes."""
+Leaves out: what the scenario leaves outside of its world, such as a file; and runs in several
+threads at once, since the garbage collector is off during a run, for the whole process. Use
+processes."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
 import gc
+import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from labkit.sim.choices import Choices, Latency
-from labkit.sim.ending import put_away, wind_up
-from labkit.sim.errors import BudgetExceeded, Deadlock, Stuck, TaskFailed, TasksLeftRunning
-from labkit.sim.places import DAEMON, HERE
-from labkit.sim.worker import current, in_worker
-from labkit.sim.world import SimWorld, describe
+from labkit.sim import _library_patches
+from labkit.sim._world import SimWorld
+from labkit.sim.errors import (
+    BudgetExceeded,
+    Deadlock,
+    SimulationError,
+    Stuck,
+    TaskFailed,
+    TasksLeftRunning,
+)
+from labkit.sim.kernel import DAEMON, HERE, Choices, Latency, keep_for_ever
+from labkit.sim.loop_thread import current, in_loop_thread
 from labkit.world import Fault, FaultError, Run, Scenario
 
 USUAL = Latency()
+_TO_CLEAN_UP = 50_000, 120.0
+"""The steps and the virtual seconds that cancelled tasks get for their finally blocks."""
 
 
 def run(
@@ -48,7 +58,7 @@ def run(
     Raises what the scenario raises; `FaultError` for a fault that names a node or an event which
     the run never had; `Deadlock`, `BudgetExceeded`, `Stuck`, `TasksLeftRunning` or `TaskFailed`
     when the run cannot go on or leaves something undone."""
-    made = in_worker(
+    made = in_loop_thread(
         lambda: execute(
             scenario, seed, faults, deviations, args, latency, max_steps, max_seconds, strict=True
         )
@@ -75,16 +85,18 @@ def execute(
 
     Only when it is `strict` does it complain of a fault that names a node or an event which the run
     never had: in a search, a plan may well wait for what does not happen on every schedule."""
-    worker = current()
-    if worker is not None and worker.interrupted:
-        raise KeyboardInterrupt  # CPython drops one that is raised inside a weakref callback: do not lose the reader's Stop
+    _library_patches.install()
+    thread = current()
+    if thread is not None and thread.interrupted:
+        # CPython drops one that is raised inside a weakref callback: do not lose the reader's Stop.
+        raise KeyboardInterrupt
     choices = Choices(seed, deviations)
     world = SimWorld(seed, faults, choices, latency, max_steps=max_steps, max_seconds=max_seconds)
     result, error = None, None
     collecting = gc.isenabled()
-    gc.disable()  # the collector runs finalizers when it likes: not in the middle of a run that must repeat
-    world.enter()
-    outer = None if worker is None else worker.watch_over(world)
+    # The collector runs finalizers when it likes: not in the middle of a run that must repeat.
+    gc.disable()
+    outer = None if thread is None else thread.watch_over(world.loop)
     history = world.history
     try:
         with world.loop:
@@ -97,11 +109,11 @@ def execute(
             finally:
                 seconds, steps = world.now(), world.loop.steps
                 world.finish()
-                wind_up(world)
+                _wind_up(world)
     finally:
-        put_away(world)
-        if worker is not None:
-            worker.watch_over(outer)
+        if thread is not None:  # first: nobody may look at a loop that is being taken apart
+            thread.watch_over(outer)
+        _put_away(world)
         if collecting:
             gc.enable()
     return Run(
@@ -129,34 +141,31 @@ def _drive(world: SimWorld, scenario: Scenario, args: dict[str, Any]) -> Any:
         context.run(scenario, world, **args), name="the scenario", context=context
     )
     try:
-        loop.turn(main.done, idle=world.idle)
+        loop.turn(main.done)
     except KeyboardInterrupt:
-        worker = current()
-        if worker is None or worker.stuck is None:
+        thread = current()
+        if thread is None or thread.stuck is None:
             raise
-        # The next run of this worker has its own patience, and the Stop button stops again.
-        stuck, worker.stuck = worker.stuck, None
+        # The next run in this thread has its own patience, and the Stop button stops again.
+        stuck, thread.stuck = thread.stuck, None
         raise Stuck(stuck) from None
     except (Deadlock, BudgetExceeded) as stopped:
-        worker = current()
-        if worker is not None and worker.interrupted:
+        thread = current()
+        if thread is not None and thread.interrupted:
             raise KeyboardInterrupt from None
         _raise_failures(world, but=main)
-        busy = f". Waiting: {world.waiting()}" if isinstance(stopped, BudgetExceeded) else ""
+        busy = f". Waiting: {loop.waiting()}" if isinstance(stopped, BudgetExceeded) else ""
         raise type(stopped)(f"{stopped}{busy}") from None
     result = main.result()
     _raise_failures(world, but=main)
     left = [
         task
         for task in loop.tasks
-        if not task.done()
-        and not task.context.get(DAEMON)
-        and (task.place is None or task.place.alive)
+        if not (task.done() or task.context.get(DAEMON) or task.of_the_dead)
     ]
     if left:
-        raise TasksLeftRunning(
-            f"the scenario returned while these were still running: {'; '.join(map(describe, left))}"
-        )
+        names = "; ".join(task.describe() for task in left)
+        raise TasksLeftRunning(f"the scenario returned while these were still running: {names}")
     return result
 
 
@@ -172,3 +181,73 @@ def _raise_failures(world: SimWorld, *, but: asyncio.Task[Any]) -> None:
         raise TaskFailed(
             f"a callback raised {type(world.failures[0]).__name__}: {world.failures[0]}"
         ) from world.failures[0]
+
+
+def _wind_up(world: SimWorld) -> None:
+    """Cancel what still runs, and let it clean up. What belongs to a dead node must never be
+    unwound, which would run its finally blocks: that is kept for ever.
+    """
+    rest: list[asyncio.Task[Any]] = []
+    for task in world.loop.tasks:
+        if task.done():
+            continue
+        if task.of_the_dead:
+            keep_for_ever(task.get_coro())
+        else:
+            task.cancel()
+            rest.append(task)
+    steps, seconds = _TO_CLEAN_UP
+    world.loop.max_steps += steps
+    world.loop.max_seconds = world.now() + seconds
+    try:
+        world.loop.turn(lambda: not rest or _all_done(rest))
+    except SimulationError:
+        for left in rest:
+            if not left.done():
+                keep_for_ever(left.get_coro())
+
+
+def _put_away(world: SimWorld) -> None:
+    """Close everything. What a coroutine that is kept for ever refers to is emptied."""
+    world.finish()
+    for node in world.nodes.values():
+        node.close_freeze(None)
+        node.close_crash(None)
+    for engine in world.engines:
+        engine.sync_engine.pool = engine.sync_engine.pool.recreate()
+    for server in world.sql.values():
+        for connection in server.connections:
+            connection.broken()
+    world.loop.close()
+    if world.folder is not None:
+        shutil.rmtree(world.folder, ignore_errors=True)
+    _forget(world)
+
+
+def _all_done(rest: list[asyncio.Task[Any]]) -> bool:
+    while rest and rest[-1].done():
+        rest.pop()
+    return not rest
+
+
+def _forget(world: SimWorld) -> None:
+    for place in world.loop.places:
+        if place.blocked:  # in the middle of a synchronous call
+            keep_for_ever(place.stack)
+        else:
+            place.stack.throw()
+        place.stack = None
+    for task in world.loop.tasks:
+        asyncio._unregister_task(task)
+    world.loop.tasks.clear()
+    for client in world.clients.values():
+        vars(client.connection_pool).clear()
+        vars(client).clear()
+    for server in world.servers.values():
+        for connection in server.connections:
+            vars(connection).clear()
+        vars(server).clear()
+    if world.loop.buried:
+        vars(world.loop).clear()
+        world.loop.close()
+        vars(world).clear()

@@ -16,29 +16,80 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import aiosqlite
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from labkit.sim.network import Wire
-from labkit.sim.places import HERE, Place
-from labkit.sim.sql_server import SimSqlServer
+from labkit.sim.kernel import HERE, Kernel, Place, Wire
 from labkit.world import LAB
 
-if TYPE_CHECKING:
-    from labkit.sim.world import SimWorld
-
-BUSY_PAUSE = 0.005
+_BUSY_PAUSE = 0.005
 """How long a busy database waits before it tries again, in virtual seconds."""
 
-CROSSING = {"execute", "executemany", "executescript", "commit", "rollback"}
+_CROSSING = {"execute", "executemany", "executescript", "commit", "rollback"}
 """What of a connection or cursor needs the server; the rest (making a cursor, fetching rows that
 are there) does not.
 """
+
+
+class _Raw(sqlite3.Connection):
+    """Gone once closed: SQLite itself keeps one with an unfinished statement open
+    (sqlite3_close_v2), and its lock with it.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._cursors: weakref.WeakSet[sqlite3.Cursor] = weakref.WeakSet()
+
+    def cursor(self, *args: Any, **options: Any) -> Any:
+        made = super().cursor(*args, **options)
+        self._cursors.add(made)
+        return made
+
+    def close(self) -> None:
+        for cursor in [*self._cursors]:
+            cursor.close()
+        super().close()
+
+
+class SimSqlServer:
+    """One database server, on one node: an SQLite file in WAL mode. What was committed survives the
+    node's death; what was not is rolled back with its connection.
+    """
+
+    def __init__(self, kernel: Kernel, node: str, path: Path) -> None:
+        self.node = node
+        self._kernel = kernel
+        self._path = path
+        self.connections: list[SimSqlConnection] = []
+        kernel.node(node).on_death.append(self._died)
+        with sqlite3.connect(path) as first:
+            first.execute("PRAGMA journal_mode=WAL")
+        first.close()
+
+    def open(self) -> sqlite3.Connection:
+        """A connection that never waits by itself: waiting is done on virtual time."""
+        raw = sqlite3.connect(
+            self._path, timeout=0, isolation_level=None, check_same_thread=False, factory=_Raw
+        )
+        # A simulated crash never loses what the operating system has.
+        raw.execute("PRAGMA synchronous=OFF")
+        raw.execute("PRAGMA foreign_keys=ON")
+        return raw
+
+    def _died(self) -> None:
+        connections, self.connections = self.connections, []
+        for connection in connections:
+            connection.broken()
+        self._kernel.loop.call_soon(
+            lambda: self._kernel.node(self.node).on_death.append(self._died)
+        )
 
 
 class InLine:
@@ -74,11 +125,11 @@ class NoThread:
 class SimSqlConnection(aiosqlite.Connection):
     """The client's end of a connection."""
 
-    def __init__(self, world: SimWorld, server: SimSqlServer, timeout: float) -> None:
+    def __init__(self, kernel: Kernel, server: SimSqlServer, timeout: float) -> None:
         super().__init__(server.open, iter_chunk_size=64)
         self._tx = InLine()  # type: ignore[assignment]
         self._thread = NoThread()  # type: ignore[assignment]
-        self._world = world
+        self._kernel = kernel
         self._server = server
         self._timeout = timeout
         self._there, self._back = Wire(), Wire()
@@ -89,8 +140,8 @@ class SimSqlConnection(aiosqlite.Connection):
         self._waiting: asyncio.Future[Any] | None = None
 
     async def _connect(self) -> aiosqlite.Connection:
-        world = self._world
-        if not world.node(self._server.node).place.alive:
+        kernel = self._kernel
+        if not kernel.node(self._server.node).place.alive:
             raise sqlite3.OperationalError(
                 f"connection refused by {self._server.node}"
             ) from ConnectionRefusedError()
@@ -103,16 +154,16 @@ class SimSqlConnection(aiosqlite.Connection):
         """It belongs to the node that uses it now, as engines may be shared: with that node's life
         it ends.
         """
-        place, self._user = HERE.get(), self._world.here()
+        place, self._user = HERE.get(), self._kernel.here()
         if place is not None and place is not self._place:
-            self._world.node(place.name).on_death.append(
+            self._kernel.node(place.name).on_death.append(
                 lambda: self.stop() if self._place is place else None
             )
         self._place = place
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **options: Any) -> Any:
         name = getattr(fn, "__name__", "")
-        if name not in CROSSING or self._connection is None:
+        if name not in _CROSSING or self._connection is None:
             return await super()._execute(fn, *args, **options)  # type: ignore[no-untyped-call]  # aiosqlite's
         if self._broken:
             raise ValueError("no active connection")  # SQLAlchemy takes this for a disconnect
@@ -120,9 +171,9 @@ class SimSqlConnection(aiosqlite.Connection):
         return await self._ask(label, partial(fn, *args, **options))
 
     async def _ask(self, label: str, work: Callable[[], Any]) -> Any:
-        world, server, here = self._world, self._server.node, self._world.here()
+        kernel, server, here = self._kernel, self._server.node, self._kernel.here()
         self._used_here()
-        self._waiting = answer = world.loop.create_future()
+        self._waiting = answer = kernel.loop.create_future()
 
         def deliver(set_answer: Callable[[Any], None], value: Any) -> None:
             if not answer.done():
@@ -133,17 +184,17 @@ class SimSqlConnection(aiosqlite.Connection):
                 reply = partial(deliver, answer.set_result, await self._when_not_busy(work))
             except (sqlite3.Error, ValueError) as error:
                 reply = partial(deliver, answer.set_exception, error)
-            world.network.send(server, here, label, reply, wire=self._back, reply=True)
+            kernel.network.send(server, here, label, reply, wire=self._back, reply=True)
             self._serving -= 1
             self._let_go_when_idle()
 
         def arrive() -> None:
             self._serving += 1
-            world.background(
-                serve(), None if here == LAB else world.node(server), f"{server}: {label}"
+            kernel.background(
+                serve(), None if here == LAB else kernel.node(server), f"{server}: {label}"
             )
 
-        world.network.send(here, server, label, arrive, wire=self._there)
+        kernel.network.send(here, server, label, arrive, wire=self._there)
         try:
             async with asyncio.timeout(self._timeout):
                 return await answer
@@ -156,19 +207,18 @@ class SimSqlConnection(aiosqlite.Connection):
             self._waiting = None
 
     async def _when_not_busy(self, work: Callable[[], Any]) -> Any:
-        began = self._world.now()
+        began = self._kernel.now()
         while True:
             if self._connection is None:
                 raise ValueError("no active connection")
             try:
                 return work()
             except sqlite3.OperationalError as error:
-                busy = (
-                    error.sqlite_errorcode == sqlite3.SQLITE_BUSY
-                )  # a stale snapshot (SQLITE_BUSY_SNAPSHOT) never gets better
-                if not busy or self._world.now() - began >= self._timeout * 0.9:
+                # A stale snapshot (SQLITE_BUSY_SNAPSHOT) never gets better.
+                busy = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+                if not busy or self._kernel.now() - began >= self._timeout * 0.9:
                     raise
-            await asyncio.sleep(BUSY_PAUSE)
+            await asyncio.sleep(_BUSY_PAUSE)
 
     def broken(self) -> None:
         """The server's end is gone: its open transaction is rolled back, and whoever waits for an
@@ -188,7 +238,7 @@ class SimSqlConnection(aiosqlite.Connection):
         """
         self._broken = True
         if not self._hung_up and self._connection is not None:
-            self._world.network.send(
+            self._kernel.network.send(
                 self._user, self._server.node, "", self._left, wire=self._there, last=True
             )
 
@@ -209,25 +259,23 @@ class SimSqlConnection(aiosqlite.Connection):
         return None  # the run closes what is left open
 
 
-def engine(world: SimWorld, server: SimSqlServer, timeout: float) -> AsyncEngine:
+def engine(kernel: Kernel, server: SimSqlServer, timeout: float) -> AsyncEngine:
     """An engine whose connections cross the simulated network; a statement is given up after
     `timeout` seconds.
     """
 
     async def connect(*_: Any, **__: Any) -> aiosqlite.Connection:
-        return await SimSqlConnection(world, server, timeout)
+        return await SimSqlConnection(kernel, server, timeout)
 
-    logging.getLogger("sqlalchemy.pool").addHandler(
-        logging.NullHandler()
-    )  # a rollback nobody answered is no news on stderr
+    # A rollback that nobody answered is no news on stderr.
+    logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())
     made = create_async_engine(
         "sqlite+aiosqlite:///simulated", async_creator=connect, pool_reset_on_return="rollback"
     )
 
     @event.listens_for(made.sync_engine, "begin")
     def begin(connection: Any) -> None:
-        connection.exec_driver_sql(
-            f"BEGIN {connection.get_execution_options().get('sqlite_begin', '')}".rstrip()
-        )
+        mode = connection.get_execution_options().get("sqlite_begin", "")
+        connection.exec_driver_sql(f"BEGIN {mode}".rstrip())
 
     return made

@@ -90,7 +90,7 @@ class WorldBase(ABC):
 
     @abstractmethod
     def _on_event(self, event: Event) -> None:
-        """Called with every event, after it is in the history: the faults that wait for one strike
+        """Called with every event, after it is in the history: the faults that wait for it strike
         here.
         """
 
@@ -164,13 +164,13 @@ class WorldBase(ABC):
                 results.append(task.result())
         return results
 
-    def _track(self, task: asyncio.Task[Any], node: str) -> None:
+    def track(self, task: asyncio.Task[Any], node: str) -> None:
         """Let `join` know the task's node. Call it once for each task, on the loop."""
         over: asyncio.Future[None] = task.get_loop().create_future()
         self._over[task] = (node, over)
         task.add_done_callback(lambda _: None if over.done() else over.set_result(None))
 
-    def _died(self, node: str) -> None:
+    def died(self, node: str) -> None:
         """The node crashed: its beliefs end here, and whoever joins its tasks need not wait. Its
         calls stay open.
         """

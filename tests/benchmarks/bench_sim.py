@@ -21,8 +21,8 @@ import looptime
 from fakeredis import FakeAsyncRedis, FakeServer
 from redis.exceptions import LockNotOwnedError
 
+from labkit.sim.loop_thread import in_loop_thread
 from labkit.sim.running import execute
-from labkit.sim.worker import in_worker
 from labkit.world import World
 from tests.benchmarks._report import report
 
@@ -160,4 +160,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    in_worker(main, patience=600)
+    in_loop_thread(main, patience=600)

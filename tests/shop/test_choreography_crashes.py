@@ -14,8 +14,7 @@ import pytest
 from hypothesis import strategies as st
 
 from labkit.check import Invariant
-from labkit.sim import falsify, run
-from labkit.sim.spaces import crashes, lost_replies, partitions, pauses
+from labkit.sim import crashes, falsify, lost_replies, partitions, pauses, run
 from labkit.world import Crash, Fault, LoseReply, Partition, Pause, Run
 from tests.shop.choreographed import (
     ENDS,

@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 
 from labkit.check import Invariant
-from labkit.sim import falsify, run, sweep
-from labkit.sim.spaces import crashes, lost_replies, partitions, pauses
+from labkit.sim import crashes, falsify, lost_replies, partitions, pauses, run, sweep
 from labkit.world import Crash, Duplication, Fault, LoseReply, Loss, Pause, Run, Slow
 from tests.shop.saga_world import LEASE, all_or_nothing, orders
 

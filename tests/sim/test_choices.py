@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.sim import Latency, pauses
-from labkit.sim.choices import Choices
-from labkit.sim.spaces import MOST_MOMENTS, moments
+from labkit.sim.kernel import Choices
+from labkit.sim.search import MOST_MOMENTS, moments
 from labkit.world import Event, History, Message
 
 

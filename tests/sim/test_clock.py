@@ -11,7 +11,7 @@ from pathlib import Path
 import fakeredis
 import pytest
 
-from labkit.sim import clock, run
+from labkit.sim import _library_patches, run
 from labkit.world import Pause, Skew, World
 from tests.sim.scenarios import ONE_HOLDER, leased
 
@@ -36,7 +36,7 @@ def test_a_key_expires_after_its_virtual_time() -> None:
 
 
 def test_every_module_of_fakeredis_that_asks_for_the_time_is_taught() -> None:
-    taught = set(clock.install())
+    taught = set(_library_patches.install())
     for found in pkgutil.walk_packages(fakeredis.__path__, "fakeredis."):
         path = Path(found.module_finder.find_spec(found.name).origin)  # type: ignore[union-attr, arg-type, call-arg]
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -51,7 +51,7 @@ def test_every_module_of_fakeredis_that_asks_for_the_time_is_taught() -> None:
 def test_without_the_clock_a_broken_lease_looks_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     pause = [Pause("a", after="acquired", for_=3.0)]  # in the calm world, a is first
     assert ONE_HOLDER.check(run(leased, seed=None, faults=pause)).status == "broken"
-    for name in clock.install():
+    for name in _library_patches.install():
         monkeypatch.setattr(f"{name}.{'mod_time' if name == 'redis.lock' else 'time'}", time)
     assert ONE_HOLDER.check(run(leased, seed=None, faults=pause)).status == "holds", (
         "this is the trap the clock is there for"

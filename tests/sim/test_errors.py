@@ -19,8 +19,8 @@ from labkit.sim import (
     TasksLeftRunning,
     run,
 )
+from labkit.sim.loop_thread import in_loop_thread
 from labkit.sim.running import execute
-from labkit.sim.worker import in_worker
 from labkit.world import Crash, Fault, FaultError, Partition, Pause, Slow, World
 
 
@@ -141,7 +141,7 @@ def test_a_step_that_never_awaits_is_interrupted_and_named() -> None:
     async def scenario(world: World) -> None:
         await world.join(world.node("a").start(compute))
 
-    made = in_worker(lambda: execute(scenario), patience=0.5)
+    made = in_loop_thread(lambda: execute(scenario), patience=0.5)
     assert isinstance(made.error, Stuck)
     assert "task a.compute has been computing for 0.5 s without an await" in str(made.error)
 

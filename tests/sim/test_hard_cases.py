@@ -111,7 +111,7 @@ def test_crashed_runs_leave_no_open_files() -> None:
 
 
 STUCK = """
-import labkit.sim.worker as R; R.PATIENCE = 0.5
+import labkit.sim.loop_thread as R; R.PATIENCE = 0.5
 from labkit.sim import sweep
 async def spin(world):
     while True: pass

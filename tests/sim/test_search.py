@@ -92,7 +92,7 @@ def test_a_scenario_that_raises_is_broken() -> None:
 def test_a_run_that_is_stuck_ends_the_search_instead_of_being_shrunk(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("labkit.sim.worker.PATIENCE", 0.5)
+    monkeypatch.setattr("labkit.sim.loop_thread.PATIENCE", 0.5)
     tries = 0
 
     async def scenario(world: World) -> None:

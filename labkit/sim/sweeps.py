@@ -19,8 +19,8 @@ from tqdm.auto import tqdm
 
 from labkit.check import Invariant, Verdict
 from labkit.sim.errors import SimulationError
+from labkit.sim.loop_thread import in_loop_thread
 from labkit.sim.running import execute
-from labkit.sim.worker import in_worker
 from labkit.world import Fault, Run, Scenario
 
 
@@ -83,7 +83,7 @@ def sweep(
         for seed, plan in zip(numbers, plans, strict=True)
     ]
     if executor is None:
-        runs = in_worker(lambda: [job() for job in watched(jobs, progress)])
+        runs = in_loop_thread(lambda: [job() for job in watched(jobs, progress)])
     else:
         futures = [executor.submit(_portable, job) for job in jobs]
         runs = [future.result() for future in watched(futures, progress)]

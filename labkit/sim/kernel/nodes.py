@@ -14,13 +14,12 @@ import ctypes
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from labkit.sim.places import DAEMON, HERE, Place
+from labkit.sim.kernel.loop import SimLoop
+from labkit.sim.kernel.tasks import DAEMON, HERE, Place
 from labkit.world import Span, SpanKind
-
-if TYPE_CHECKING:
-    from labkit.sim.world import SimWorld
+from labkit.world.base import WorldBase
 
 T = TypeVar("T")
 EPOCH = 1_767_225_600.0
@@ -30,11 +29,12 @@ EPOCH = 1_767_225_600.0
 class SimNode:
     """See `labkit.world.Node` for what a scenario may use."""
 
-    def __init__(self, world: SimWorld, name: str) -> None:
+    def __init__(self, world: WorldBase, loop: SimLoop, name: str) -> None:
         self.name = name
         self.place = Place(name)
         self.on_death: list[Callable[[], None]] = []
         self._world = world
+        self._loop = loop
         self._boots: list[tuple[Callable[..., Coroutine[Any, Any, Any]], tuple[Any, ...]]] = []
         self._skewed_at = 0.0
         self._shown = EPOCH
@@ -70,10 +70,12 @@ class SimNode:
         if daemon:
             context.run(DAEMON.set, True)
         label = name or f"{self.name}.{getattr(function, '__name__', 'task')}"
-        task: asyncio.Task[T] = self._world.loop.create_task(
+        task: asyncio.Task[T] = self._loop.create_task(
             context.run(function, *args), name=label, context=context
         )
-        self._world.track(task, self)
+        self._world.track(task, self.name)
+        if not self.place.alive:  # it is over before it began
+            self._world.died(self.name)
         return task
 
     def boot(
@@ -85,62 +87,55 @@ class SimNode:
 
     def clock(self) -> float:
         """What this node believes the time is: seconds since 1970, bent by its skew."""
-        return self._shown + (self._world.now() - self._skewed_at) * self._rate
+        return self._shown + (self._loop.time() - self._skewed_at) * self._rate
 
     def skew(self, by: float, rate: float) -> None:
         """Let the wall clock jump by `by` seconds and run `rate` times as fast from now on."""
-        self._shown, self._skewed_at, self._rate = self.clock() + by, self._world.now(), rate
+        self._shown, self._skewed_at, self._rate = self.clock() + by, self._loop.time(), rate
 
     # -- what faults do
 
     @property
     def awake_at(self) -> float:
         """When what this node sends leaves it: now, or at the end of its pause."""
-        return self._thaws_at if self.place.frozen else self._world.now()
+        return self._thaws_at if self.place.frozen else self._loop.time()
 
     def freeze(self, seconds: float) -> None:
         """Stop everything on this node for `seconds`; several freezes overlap."""
         if self.place.alive:
             self._hold(seconds, "pause")
-            self._world.loop.call_later(
-                seconds, self._let_go, self.place, context=contextvars.Context()
-            )
+            self._loop.call_later(seconds, self._let_go, self.place, context=contextvars.Context())
 
     def block(self, seconds: float) -> None:
         """Let `seconds` pass inside a synchronous call on this node: everything else on it stands
         still, and nothing else.
         """
-        place, loop = HERE.get(), self._world.loop
+        place, loop = HERE.get(), self._loop
         assert place is not None
         if not place.alive:  # it died in this very step: it never comes back from its next call
-            loop.block(seconds, idle=self._world.idle)
+            loop.block(seconds)
         self._hold(seconds, "blocked")
-        loop.block(seconds, idle=self._world.idle)
-        while (
-            place.alive and (longer := self._thaws_at - loop.time()) > 0
-        ):  # a pause struck meanwhile
-            loop.block(longer, idle=self._world.idle)
+        loop.block(seconds)
+        # A pause that struck meanwhile may last longer.
+        while place.alive and (longer := self._thaws_at - loop.time()) > 0:
+            loop.block(longer)
         self._let_go(place)
 
     def _hold(self, seconds: float, kind: SpanKind) -> None:
         if not self.place.frozen:
-            self._world.loop.places_affected += 1
             self._open_span(kind)
-        self.place.frozen += 1
-        self._thaws_at = max(self._thaws_at, self._world.now() + seconds)
+        self._loop.freeze(self.place)
+        self._thaws_at = max(self._thaws_at, self._loop.time() + seconds)
 
     def _let_go(self, place: Place) -> None:
-        place.frozen -= 1
-        if place.frozen or not place.alive:
-            return
-        self._world.loop.places_affected -= 1
-        self.close_freeze(self._world.now())
-        self._world.loop.thaw(place)
+        if self._loop.thaw(place):
+            self.close_freeze(self._loop.time())
 
     def _open_span(self, kind: SpanKind) -> None:
-        now, spans, last = self._world.now(), self._world.history.spans, self._freeze
+        now, spans, last = self._loop.time(), self._world.history.spans, self._freeze
         if kind == "blocked" and last is not None and (last.kind, last.end) == (kind, now):
-            spans.remove(last)  # one blocking call right after another: one stretch
+            # One blocking call right after another: one stretch.
+            spans.remove(last)
             self._freeze = replace(last, end=None)
         else:
             self._freeze = Span(self._world.history.next_seq(), self.name, kind, now, None)
@@ -152,24 +147,20 @@ class SimNode:
             self._world.history.spans.append(self._freeze)
 
     def crash(self, restart_after: float | None) -> None:
-        """Die: nothing of this life runs again. Come back after `restart_after` seconds, or never."""
-        place, loop, world = self.place, self._world.loop, self._world
+        """Die: nothing of this life runs again. `restart_after` is in seconds; None is never."""
+        place, world, now = self.place, self._world, self._loop.time()
         if not place.alive:
             return
         if place.frozen:
-            loop.places_affected -= 1
-            self.close_freeze(world.now())
-        place.alive = False
-        place.withheld.clear()
-        loop.places_affected += 1
-        self._crash = Span(world.history.next_seq(), self.name, "crash", world.now(), None)
-        world.buried.append(place)
+            self.close_freeze(now)
+        self._loop.bury(place)
+        self._crash = Span(world.history.next_seq(), self.name, "crash", now, None)
         for notice in self.on_death:
             notice()
         self.on_death.clear()
-        world.node_died(self)
+        world.died(self.name)
         if restart_after is not None:
-            loop.call_later(restart_after, self.restart, context=contextvars.Context())
+            self._loop.call_later(restart_after, self.restart, context=contextvars.Context())
 
     def restart(self) -> None:
         """Begin a new life: what was on disk is there, and what was registered with `boot` starts
@@ -177,7 +168,7 @@ class SimNode:
         """
         if self.place.alive:
             return
-        self.close_crash(self._world.now())
+        self.close_crash(self._loop.time())
         self.place = Place(self.name)
         self._thaws_at = 0.0
         for function, args in self._boots:

@@ -11,39 +11,36 @@ lifespan events."""
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import httpx
 
+from labkit.sim.kernel import Kernel
 from labkit.world import ASGIApp
-
-if TYPE_CHECKING:
-    from labkit.sim.world import SimWorld
 
 
 class SimTransport(httpx.AsyncBaseTransport):
     """Carries requests over the simulated network."""
 
-    def __init__(self, world: SimWorld, services: dict[str, ASGIApp]) -> None:
-        self._world = world
+    def __init__(self, kernel: Kernel, services: dict[str, ASGIApp]) -> None:
+        self._kernel = kernel
         self._services = services
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request to the callee's node, and wait for the answer as long as the client
         wants to.
         """
-        world, host = self._world, request.url.host
+        kernel, host = self._kernel, request.url.host
         app = self._services.get(host)
         if app is None:
             known = ", ".join(sorted(self._services)) or "none"
             raise httpx.ConnectError(
                 f"no service named {host!r}; served are: {known}", request=request
             )
-        if not world.node(host).place.alive:
+        if not kernel.node(host).place.alive:
             raise httpx.ConnectError(f"connection refused by {host}", request=request)
         body = await request.aread()
-        here, label = world.here(), f"{request.method} {request.url.path}"
-        answer: asyncio.Future[httpx.Response] = world.loop.create_future()
+        here, label = kernel.here(), f"{request.method} {request.url.path}"
+        answer: asyncio.Future[httpx.Response] = kernel.loop.create_future()
 
         async def serve() -> None:
             callee = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -51,7 +48,7 @@ class SimTransport(httpx.AsyncBaseTransport):
             response = await callee.handle_async_request(copy)
             content = await response.aread()
             whole = httpx.Response(response.status_code, headers=response.headers, content=content)
-            world.network.send(
+            kernel.network.send(
                 host,
                 here,
                 f"{response.status_code} {label}",
@@ -60,11 +57,11 @@ class SimTransport(httpx.AsyncBaseTransport):
             )
 
         def arrive() -> None:
-            world.background(serve(), world.node(host), f"{host}: {label}")
+            kernel.background(serve(), kernel.node(host), f"{host}: {label}")
 
-        for _ in range(2 if world.network.twice(here, host) else 1):
-            world.network.send(here, host, label, arrive)
-        world.node(host).on_death.append(
+        for _ in range(2 if kernel.network.twice(here, host) else 1):
+            kernel.network.send(here, host, label, arrive)
+        kernel.node(host).on_death.append(
             lambda: _fail(answer, httpx.RemoteProtocolError(f"{host} closed the connection"))
         )
         patience = request.extensions.get("timeout", {}).get("read")

@@ -11,18 +11,17 @@ import asyncio
 import copy
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from fakeredis import FakeServer
 from fakeredis._core import Database
 from fakeredis.aioredis import AsyncFakeSocket
 
-if TYPE_CHECKING:
-    from labkit.sim.world import SimWorld
+from labkit.sim.kernel import Kernel
 
 
-class Connection(Protocol):
-    """What the server knows of a client's end."""
+class ClientEnd(Protocol):
+    """What the server knows of a client's end of a connection."""
 
     def broken(self, why: str) -> None: ...
     def answer(self, socket: ServerSocket, message: Any) -> None: ...
@@ -53,12 +52,12 @@ class _Database(Database):
 class SimRedisServer:
     """One Redis server, on one node."""
 
-    def __init__(self, world: SimWorld, node: str) -> None:
+    def __init__(self, kernel: Kernel, node: str) -> None:
         self.node = node
-        self._world = world
-        self.connections: list[Connection] = []
+        self._kernel = kernel
+        self.connections: list[ClientEnd] = []
         self.fake = self._empty()
-        world.node(node).on_death.append(self._died)
+        kernel.node(node).on_death.append(self._died)
 
     def _empty(self) -> FakeServer:
         fake = FakeServer(version=(7, 4))
@@ -68,14 +67,12 @@ class SimRedisServer:
         return fake
 
     def _died(self) -> None:
-        connections, self.connections = self.connections, []
-        for connection in connections:
-            connection.broken(f"Connection closed by server {self.node}.")
+        self._break_connections()
         self.fake = self._empty()
-        self._world.loop.call_soon(self._listen_again)
+        self._kernel.loop.call_soon(self._listen_again)
 
     def _listen_again(self) -> None:
-        self._world.node(self.node).on_death.append(self._died)
+        self._kernel.node(self.node).on_death.append(self._died)
 
     def snapshot(self) -> dict[int, dict[bytes, Any]]:
         """What an asynchronous replica would hold now."""
@@ -85,24 +82,27 @@ class SimRedisServer:
         """The replica takes over under the same name: every connection breaks, and the writes of
         the last `lag` s are gone.
         """
-        self._world.node(self.node).context().run(
-            self._world.record, "replica takes over", lacks=f"the last {1000 * lag:g} ms"
+        self._kernel.node(self.node).context().run(
+            self._kernel.record, "replica takes over", lacks=f"the last {1000 * lag:g} ms"
         )
         scripts = self.fake.script_cache
-        connections, self.connections = self.connections, []
-        for connection in connections:
-            connection.broken(f"Connection closed by server {self.node}.")
+        self._break_connections()
         self.fake = self._empty()
         self.fake.script_cache = scripts
         for number, items in replica.items():
             for key, item in items.items():
                 self.fake.dbs[number][key] = item
 
+    def _break_connections(self) -> None:
+        connections, self.connections = self.connections, []
+        for connection in connections:
+            connection.broken(f"Connection closed by server {self.node}.")
+
 
 class ServerSocket(AsyncFakeSocket):
     """The server's end of a connection: what it answers goes back over the network."""
 
-    def __init__(self, connection: Connection, *args: Any, **options: Any) -> None:
+    def __init__(self, connection: ClientEnd, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._connection = connection
         self._blocked_in: asyncio.Task[Any] | None = None
@@ -115,9 +115,9 @@ class ServerSocket(AsyncFakeSocket):
     def _xreadgroup(
         self, consumer: Any, groups: Any, count: Any, noack: Any, min_idle: Any, first_pass: bool
     ) -> Any:
-        """fakeredis 2.40 waits only without COUNT, and then loses what is there already: told that
-        this is not the first pass it reads, and None is what makes a command that may block
-        wait."""
+        """fakeredis 2.40 waits only when there is no COUNT, and then loses what is there already.
+        Told that this is not the first pass, it reads; and None makes a blocking command wait.
+        """
         return super()._xreadgroup(consumer, groups, count, noack, min_idle, False) or None
 
     async def _async_blocking(self, *args: Any, **options: Any) -> None:

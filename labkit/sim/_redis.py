@@ -12,26 +12,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import redis.asyncio
+from fakeredis import FakeStrictRedis
+from fakeredis._clients._sync import FakeRedisConnection
 from fakeredis.aioredis import FakeAsyncRedisConnection
 from redis import exceptions
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from labkit.sim.network import Wire
-from labkit.sim.order import Members
-from labkit.sim.redis_server import ServerSocket, SimRedisServer
+from labkit.sim._redis_server import ServerSocket, SimRedisServer
+from labkit.sim.kernel import Kernel, Wire
 from labkit.world import LAB
 
-if TYPE_CHECKING:
-    from labkit.sim.world import SimWorld
+_FOR_EVER = float("inf")
 
 
-def label(data: bytes) -> str:
+def _label(data: bytes) -> str:
     """What a picture calls these packed commands: the name of the first, and the first key it
     touches.
     """
@@ -39,23 +39,30 @@ def label(data: bytes) -> str:
     count = int(fields[0][1:])
     args = [field.decode(errors="replace") for field in fields[2 : 2 + 2 * min(count, 5) : 2]]
     name = args[0].upper()
-    keyed = (
-        args[3:4]
-        if name in ("EVAL", "EVALSHA") and args[2:3] != ["0"]
-        else []
-        if name == "SCRIPT"
-        else args[1:2]
-    )
-    return " ".join([name, *keyed])[:40]
+    return " ".join([name, *_first_key(name, args)])[:40]
+
+
+def _first_key(name: str, args: list[str]) -> list[str]:
+    if name == "SCRIPT":
+        return []
+    if name in ("EVAL", "EVALSHA") and args[2:3] != ["0"]:
+        return args[3:4]  # after the script and the number of its keys
+    return args[1:2]
+
+
+def _packed(command: bytes | str | Iterable[bytes]) -> bytes:
+    if isinstance(command, str):
+        return command.encode()
+    return command if isinstance(command, bytes) else b"".join(command)
 
 
 class SimRedisConnection(FakeAsyncRedisConnection):
     """The client's end of a connection."""
 
-    def __init__(self, *, sim_server: SimRedisServer, sim_world: SimWorld, **options: Any) -> None:
+    def __init__(self, *, sim_server: SimRedisServer, sim_kernel: Kernel, **options: Any) -> None:
         super().__init__(server=sim_server.fake, **options)
         self._sim_server = sim_server
-        self._world = sim_world
+        self._kernel = sim_kernel
         self._there: Wire = Wire()
         self._back: Wire = Wire()
         self._inbox: deque[Any] = deque()
@@ -64,11 +71,10 @@ class SimRedisConnection(FakeAsyncRedisConnection):
         self._socket: ServerSocket | None = None
 
     async def _connect(self) -> None:
-        server, world = self._sim_server, self._world
-        if not world.node(server.node).place.alive:
-            raise ConnectionRefusedError(
-                f"connection refused by {server.node}"
-            )  # redis-py makes a ConnectionError of it
+        server, kernel = self._sim_server, self._kernel
+        if not kernel.node(server.node).place.alive:
+            # redis-py makes a ConnectionError of it.
+            raise ConnectionRefusedError(f"connection refused by {server.node}")
         self._server = server.fake
         self._there, self._back = Wire(), Wire()
         self._inbox, self._arrived = deque(), asyncio.Event()
@@ -82,26 +88,20 @@ class SimRedisConnection(FakeAsyncRedisConnection):
         )
         self._sock, self._reader, self._writer = self._socket, object(), object()  # type: ignore[assignment]
         server.connections.append(self)
-        self._user = world.here()
+        self._user = kernel.here()
         if self._user != LAB:
-            world.node(self._user).on_death.append(self._hang_up)
+            kernel.node(self._user).on_death.append(self._hang_up)
 
     async def send_packed_command(
         self, command: bytes | str | Iterable[bytes], check_health: bool = True
     ) -> None:
         if not self.is_connected:
             await self.connect()  # type: ignore[no-untyped-call]  # redis-py's
-        data = (
-            command.encode()
-            if isinstance(command, str)
-            else command
-            if isinstance(command, bytes)
-            else b"".join(command)
-        )
-        name, socket, world = label(data), self._socket, self._world
+        data, socket, kernel = _packed(command), self._socket, self._kernel
+        name = _label(data)
         assert socket is not None
-        self._user = world.here()
-        world.network.send(
+        self._user = kernel.here()
+        kernel.network.send(
             self._user,
             self._sim_server.node,
             name,
@@ -136,7 +136,7 @@ class SimRedisConnection(FakeAsyncRedisConnection):
                 self._inbox.extend(batch)
                 self._arrived.set()
 
-        self._world.network.send(
+        self._kernel.network.send(
             self._sim_server.node, self._user, name, deliver, wire=self._back, reply=True
         )
 
@@ -158,15 +158,15 @@ class SimRedisConnection(FakeAsyncRedisConnection):
         return bool(self._inbox)
 
     async def _read_response(self, *, timeout: float | None = None, **options: Any) -> Any:  # noqa: ASYNC109
-        patience = (
-            self.socket_timeout if timeout is None else None if timeout == float("inf") else timeout
-        )
+        patience = None if timeout == _FOR_EVER else timeout
+        if timeout is None:
+            patience = self.socket_timeout
         while not self._inbox:
             if self._socket is None:
                 raise exceptions.ConnectionError("The connection was closed.")
             if not await self.can_read(patience):
-                if timeout is not None:
-                    return None  # a poll, as redis-py's PubSub does
+                if timeout is not None:  # a poll, as redis-py's PubSub does
+                    return None
                 raise exceptions.TimeoutError(
                     f"No answer from {self._sim_server.node} within {patience:g} s"
                 )
@@ -190,7 +190,7 @@ class SimRedisConnection(FakeAsyncRedisConnection):
         if self in self._sim_server.connections:
             self._sim_server.connections.remove(self)
         if socket is not None:
-            self._world.network.send(
+            self._kernel.network.send(
                 self._user, self._sim_server.node, "", socket.hang_up, wire=self._there, last=True
             )
 
@@ -198,12 +198,19 @@ class SimRedisConnection(FakeAsyncRedisConnection):
         return None  # nothing real is open
 
 
-def client(world: SimWorld, server: SimRedisServer, timeout: float) -> redis.asyncio.Redis:
+class Members(set[Any]):
+    """What SMEMBERS and its like answer: a set that is iterated in sorted order."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(sorted(set.__iter__(self)))
+
+
+def client(kernel: Kernel, server: SimRedisServer, timeout: float) -> redis.asyncio.Redis:
     """A client that gives a command up after `timeout` seconds and never retries by itself."""
     pool: redis.asyncio.ConnectionPool = redis.asyncio.ConnectionPool(
         connection_class=SimRedisConnection,
         sim_server=server,
-        sim_world=world,
+        sim_kernel=kernel,
         socket_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
@@ -213,3 +220,24 @@ def client(world: SimWorld, server: SimRedisServer, timeout: float) -> redis.asy
     for command in ("SMEMBERS", "SDIFF", "SINTER", "SUNION"):
         made.set_response_callback(command, Members)  # type: ignore[arg-type]  # redis-py passes the answer alone
     return made
+
+
+def blocking_client(kernel: Kernel, server: SimRedisServer) -> redis.Redis:
+    """A synchronous client: every call blocks the event loop of the node that makes it, for a round
+    trip of virtual time.
+
+    Leaves out pauses, partitions and lost answers between it and the server: it shows the freeze,
+    not the network."""
+
+    class Connection(FakeRedisConnection):
+        def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+            kernel.block(kernel.network.usual_round_trip)
+            # After a crash or a fail-over there is another one.
+            if self._server is not server.fake:
+                self.disconnect()  # type: ignore[no-untyped-call]  # redis-py's
+                self._server = server.fake
+            super().send_packed_command(command, check_health)  # type: ignore[no-untyped-call]  # redis-py's
+
+    return FakeStrictRedis(
+        server=server.fake, connection_class=Connection, protocol=2, driver_info=None
+    )

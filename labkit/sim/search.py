@@ -2,27 +2,45 @@
 
 hypothesis proposes runs: a fault plan, a schedule (calm with a few deviations, or a seed), and the
 scenario's own arguments; and when one breaks the invariant it shrinks all of them together: fewer
-faults, rounder times, fewer deviations, smaller arguments. The search is derandomised: the same
-call finds the same run, on every machine. It is a search, not a proof: "nothing found" says how
-many runs were tried, no more (see Hypothesis, MacIver et al., JOSS 2019)."""
+faults, rounder times, fewer deviations, smaller arguments.
+
+A fault strikes, when nothing else is said, just after a *moment* of the calm run: after a message
+left or arrived, or an event was written. Between two moments nothing changes, so a fault anywhere
+between them does the same; a uniformly drawn time would mostly hit the long quiet stretches. Round
+numbers come out, because times and durations are drawn from grids.
+
+Guarantees: the search is derandomised, and the same call finds the same run on every machine,
+whatever else is loaded. It is a search, not a proof: "nothing found" says how many runs were tried,
+no more (see Hypothesis, MacIver et al., JOSS 2019)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, Verbosity, find, given, settings
 from hypothesis import strategies as st
+from hypothesis.internal.cache import LRUCache
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 
 from labkit.check import Invariant, Verdict
 from labkit.sim.errors import Stuck
+from labkit.sim.loop_thread import in_loop_thread
 from labkit.sim.running import execute
-from labkit.sim.spaces import Space, moments
-from labkit.sim.unbiased import unbiased
-from labkit.sim.worker import in_worker
-from labkit.world import Fault, Run, Scenario
+from labkit.world import Crash, Fault, History, LoseReply, Partition, Pause, Run, Scenario
+
+Moments = Sequence[float]
+Space = Callable[[Moments], st.SearchStrategy[Fault]]
+"""A space of faults, given the moments of the calm run."""
+
+GRID = 40
+MOST_MOMENTS = 200
+DECIMALS = 4
 
 
 @dataclass(frozen=True)
@@ -89,10 +107,12 @@ def falsify(
     """
     if runs < 1:
         raise ValueError(f"runs must be at least 1, got {runs!r}")
-    arguments = st.fixed_dictionaries({name: _space(value) for name, value in (args or {}).items()})
+    arguments = st.fixed_dictionaries(
+        {name: _space_of(value) for name, value in (args or {}).items()}
+    )
     with unbiased():
         first = _first(args or {})
-    calm = in_worker(lambda: execute(scenario, None, (), (), first, **options))
+    calm = in_loop_thread(lambda: execute(scenario, None, (), (), first, **options))
     points, known = max(20, calm.points), moments(calm.history)
     spaces = [space if isinstance(space, st.SearchStrategy) else space(known) for space in faults]
     plans = st.lists(st.one_of(spaces), max_size=at_most).map(tuple) if spaces else st.just(())
@@ -142,7 +162,7 @@ def falsify(
     found: _Broken | None = None
     try:
         with unbiased():
-            in_worker(attempt)
+            in_loop_thread(attempt)
     except _Broken as broken:
         found = broken
     except _Stuck as stuck:
@@ -164,7 +184,7 @@ def falsify(
 
 
 def _replay(scenario: Scenario, found: Run, options: Mapping[str, Any]) -> Run:
-    return in_worker(
+    return in_loop_thread(
         lambda: execute(scenario, found.seed, found.faults, found.deviations, found.args, **options)
     )
 
@@ -181,9 +201,84 @@ def _first(args: Mapping[str, Any]) -> dict[str, Any]:
     return first
 
 
-def _space(value: Any) -> st.SearchStrategy[Any]:
+def _space_of(value: Any) -> st.SearchStrategy[Any]:
     if isinstance(value, st.SearchStrategy):
         return value
     if isinstance(value, range):
         return st.sampled_from(value)
     return st.just(value)
+
+
+# -- spaces of faults
+
+
+def moments(history: History) -> list[float]:
+    """The times just after something happened, in seconds, ascending; 0 is one of them."""
+    times = [event.at for event in history.events]
+    for message in history.messages:
+        times += [message.sent] if message.arrived is None else [message.sent, message.arrived]
+    scale = 10**DECIMALS
+    after = sorted({0.0, *(math.ceil(time * scale) / scale for time in times)})
+    return after[:: math.ceil(len(after) / MOST_MOMENTS)]
+
+
+def pauses(*nodes: str, up_to: float, within: float | None = None) -> Space:
+    """One of the nodes stops for at most `up_to` seconds, after a moment of the calm run or at a
+    time up to `within`.
+    """
+    node, length = _node(nodes), _grid(up_to)
+    return lambda known: st.builds(Pause, node=node, at=_times(known, within), for_=length)
+
+
+def crashes(*nodes: str, restart_after: float | None = None, within: float | None = None) -> Space:
+    """One of the nodes dies, and comes back after `restart_after` seconds or never."""
+    node, back = _node(nodes), st.just(restart_after)
+    return lambda known: st.builds(Crash, node=node, at=_times(known, within), restart_after=back)
+
+
+def partitions(*nodes: str, up_to: float, within: float | None = None) -> Space:
+    """One of the nodes is cut off from all others for at most `up_to` seconds."""
+    alone, length = _node(nodes).map(lambda node: (node,)), _grid(up_to)
+    return lambda known: st.builds(Partition, one=alone, at=_times(known, within), for_=length)
+
+
+def lost_replies(*nodes: str, within: float | None = None) -> Space:
+    """The next answer to one of the nodes is lost."""
+    node = _node(nodes)
+    return lambda known: st.builds(LoseReply, src=node, at=_times(known, within))
+
+
+def _node(nodes: tuple[str, ...]) -> st.SearchStrategy[str]:
+    if not nodes:
+        raise ValueError("name at least one node")
+    return st.sampled_from(nodes)
+
+
+def _times(known: Moments, within: float | None) -> st.SearchStrategy[float]:
+    return st.sampled_from(known) if within is None else _grid(within)
+
+
+def _grid(up_to: float) -> st.SearchStrategy[float]:
+    if not 0 < up_to < math.inf:
+        raise ValueError(f"up_to and within must be more than 0 seconds and finite, got {up_to!r}")
+    return st.integers(1, GRID).map(lambda step: round(up_to * step / GRID, DECIMALS))
+
+
+# -- hypothesis, kept to what it is given
+
+
+@contextmanager
+def unbiased() -> Iterator[None]:
+    """Let every search in the block see no constants of loaded modules.
+
+    Hypothesis collects the numbers and strings in the source of every module of the project that
+    happens to be loaded, and tries them more often. That finds bugs in a test suite. Here it would
+    make a search, and a notebook's output, depend on which lessons were imported before. The
+    constants that hypothesis brings along itself stay: they are always the same. These are names
+    inside hypothesis: `tests/sim/test_unbiased.py` fails when a new version has others."""
+    kept = providers.CONSTANTS_CACHE, providers._get_local_constants
+    providers.CONSTANTS_CACHE, providers._get_local_constants = LRUCache(1024), Constants
+    try:
+        yield
+    finally:
+        providers.CONSTANTS_CACHE, providers._get_local_constants = kept

@@ -44,7 +44,8 @@ class Choices:
         for point, alternative in deviations:
             if point < 0 or alternative < 0:
                 raise ValueError(
-                    f"deviations are pairs (choice point, alternative) of numbers from 0 up, got {(point, alternative)!r}"
+                    "deviations are pairs (choice point, alternative) of numbers from 0 up, "
+                    f"got {(point, alternative)!r}"
                 )
         self._random = random.Random(f"labkit schedule {seed}") if seed is not None else None
         self._deviations = dict(deviations)

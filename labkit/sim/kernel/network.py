@@ -14,14 +14,13 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from math import inf
 
-from labkit.sim.choices import Latency
-from labkit.sim.tasks import Handle
-from labkit.world import LAB, Duplication, LoseReply, Loss, Message, Partition, Slow, Span
-
-if TYPE_CHECKING:
-    from labkit.sim.world import SimWorld
+from labkit.sim.kernel.choices import Latency
+from labkit.sim.kernel.loop import SimLoop
+from labkit.sim.kernel.nodes import SimNode
+from labkit.sim.kernel.tasks import Handle
+from labkit.world import LAB, Duplication, History, LoseReply, Loss, Message, Partition, Slow, Span
 
 Rule = Loss | Duplication | Slow
 
@@ -38,10 +37,16 @@ def _between(rule: Rule | LoseReply, src: str, dst: str) -> bool:
 
 
 class Network:
-    """Carries messages. Faults are added while they last."""
+    """Carries messages between the nodes that `node` finds by name, and writes them into the
+    history. Faults are added while they last.
+    """
 
-    def __init__(self, world: SimWorld, latency: Latency) -> None:
-        self._world = world
+    def __init__(
+        self, loop: SimLoop, history: History, node: Callable[[str], SimNode], latency: Latency
+    ) -> None:
+        self._loop = loop
+        self._history = history
+        self._node = node
         self._latency = latency
         self._rules: list[Rule] = []
         self._partitions: list[Partition] = []
@@ -64,26 +69,24 @@ class Network:
 
         The `last` one says that a connection has ended: it leaves even a node that died, and the
         history does not show it."""
-        world = self._world
+        loop, history = self._loop, self._history
         if dst == LAB:
-            world.loop.call_soon(deliver, context=contextvars.Context())
+            loop.call_soon(deliver, context=contextvars.Context())
             return
-        if (
-            src == LAB
-        ):  # the handle belongs to no node, so no freeze withholds it; what it runs belongs to the server
-            world.loop.call_soon(
-                world.node(dst).context().run, deliver, context=contextvars.Context()
-            )
+        if src == LAB:
+            # The handle belongs to no node, so no freeze withholds it; what it runs, to the server.
+            server = self._node(dst).context()
+            loop.call_soon(server.run, deliver, context=contextvars.Context())
             return
         if src == dst:
             self._hand_over(dst, deliver)
             return
-        sender = world.node(src)
+        sender = self._node(src)
         if not (sender.place.alive or last):
             return
-        history, loop = world.history, world.loop
         seq, sent = history.next_seq(), sender.awake_at
-        if last and not self.reachable(src, dst):  # TCP repeats it until it gets through
+        if last and not self.reachable(src, dst):
+            # TCP repeats it until it gets through.
             self._hang_ups.append(lambda: self.send(src, dst, label, deliver, wire=wire, last=True))
             return
         if not last and self._is_lost(src, dst, label, reply):
@@ -98,7 +101,7 @@ class Network:
             arrival = wire.last_arrival = max(arrival, wire.last_arrival)
 
         def arrive() -> None:
-            up = world.node(dst).place.alive
+            up = self._node(dst).place.alive
             if not last:
                 history.messages.append(
                     Message(seq, sent, src, dst, label, arrival if up else None, reply)
@@ -115,24 +118,18 @@ class Network:
 
     def twice(self, src: str, dst: str) -> bool:
         """Whether a request sent now is delivered twice."""
-        rules = [
-            rule
-            for rule in self._rules
-            if isinstance(rule, Duplication) and _between(rule, src, dst)
-        ]
-        return any(self._world.loop.choices.chance(rule.probability) for rule in rules)
+        return self._happens(Duplication, src, dst)
 
     def reachable(self, src: str, dst: str) -> bool:
         """Whether no partition stands between the two nodes now."""
         return not any(self._parts(partition, src, dst) for partition in self._partitions)
 
     def _hand_over(self, dst: str, deliver: Callable[[], object]) -> None:
-        world = self._world
-        node = world.node(dst)
+        node = self._node(dst)
         if node.place.frozen:
             node.place.withheld.append(Handle(deliver, (), node.context()))
         elif node.place.alive:
-            world.loop.call_soon(deliver, context=node.context())
+            self._loop.call_soon(deliver, context=node.context())
 
     def _is_lost(self, src: str, dst: str, label: str, reply: bool) -> bool:
         if not self.reachable(src, dst):
@@ -142,10 +139,12 @@ class Network:
                 if _between(fault, dst, src) and (fault.label is None or fault.label in label):
                     self._lost_replies.remove(fault)
                     return True
-        rules = [
-            rule for rule in self._rules if isinstance(rule, Loss) and _between(rule, src, dst)
-        ]
-        return any(self._world.loop.choices.chance(rule.probability) for rule in rules)
+        return self._happens(Loss, src, dst)
+
+    def _happens(self, kind: type[Loss | Duplication], src: str, dst: str) -> bool:
+        chance = self._loop.choices.chance
+        rules = [rule for rule in self._rules if isinstance(rule, kind)]
+        return any(chance(rule.probability) for rule in rules if _between(rule, src, dst))
 
     @staticmethod
     def _parts(partition: Partition, src: str, dst: str) -> bool:
@@ -157,22 +156,24 @@ class Network:
 
     def add(self, fault: Partition | LoseReply | Rule) -> None:
         """Let the fault hold from now, for as long as it says."""
-        world = self._world
         if isinstance(fault, LoseReply):
             self._lost_replies.append(fault)
             return
         if isinstance(fault, Partition):
             self._partitions.append(fault)
-            end = None if fault.for_ == float("inf") else world.now() + fault.for_
-            for name in fault.one:
-                others = ", ".join(fault.other or ("the rest",))
-                world.history.spans.append(
-                    Span(world.history.next_seq(), name, "partition", world.now(), end, others)
-                )
+            self._mark(fault)
         else:
             self._rules.append(fault)
-        if fault.for_ != float("inf"):
-            world.loop.call_later(fault.for_, self._remove, fault, context=contextvars.Context())
+        if fault.for_ != inf:
+            self._loop.call_later(fault.for_, self._remove, fault, context=contextvars.Context())
+
+    def _mark(self, partition: Partition) -> None:
+        """Write into the history from when to when it cuts its nodes off."""
+        now, others = self._loop.time(), ", ".join(partition.other or ("the rest",))
+        end = None if partition.for_ == inf else now + partition.for_
+        for name in partition.one:
+            seq = self._history.next_seq()
+            self._history.spans.append(Span(seq, name, "partition", now, end, others))
 
     def _remove(self, fault: Partition | Rule) -> None:
         if isinstance(fault, Partition):
