@@ -1,36 +1,30 @@
-"""How a call of a step ends: a result, or an error, and what the error says of "did it happen?".
+"""Run code that was handed to us (a saga's step, a subscriber's reaction) and tell its errors from
+our own.
 
-Shows: the rules of an orchestrator, each a function.
-- `ended`: a time-out is no result; and a cancellation that was born inside the step is not our own.
-- `outcome`: only an error that says so itself means that nothing happened. A program that merely
-  broke may have had its effect.
-- `its_own`: an OSError of the step's is not the database's.
-- `as_json`: what a later step sees must not depend on whether there was a crash in between.
-- `said`: whatever a step raises, short of a BaseException, becomes a short text that every database
-  takes.
+- `only_our_cancellation`: a cancellation that began inside the code is its failure, not ours.
+- `relabel_os_errors`: an OSError of the code is not the database's.
+- `describe`: an error as a short text that every database can store.
 
-Leaves out: what the call does after its time-out. It is cancelled here; what it has sent is on its
-way."""
+Leaves out: errors that are no `Exception` (SystemExit, KeyboardInterrupt); they pass through."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
 T = TypeVar("T")
-MOST_SAID = 500
-"""Characters of an error that are kept."""
+MAX_MESSAGE = 500
+"""Characters of an error's message that are kept."""
 
 
 @contextmanager
 def only_our_cancellation(whose: str) -> Iterator[None]:
-    """Lets our own cancellation through. One that was born inside (what it waited for was
-    cancelled) becomes a RuntimeError.
+    """Let a cancellation of this task through. One that began inside the block (something it waited
+    for was cancelled) becomes a RuntimeError.
     """
     task = asyncio.current_task()
     asked = task.cancelling() if task is not None else 0
@@ -42,49 +36,25 @@ def only_our_cancellation(whose: str) -> Iterator[None]:
         raise RuntimeError(f"something that the {whose} waited for was cancelled") from None
 
 
-async def ended(call: Awaitable[Any], limit: float) -> tuple[Any, Exception | None]:
-    """How a call ends within `limit` seconds: its result, or its error. Only our own cancellation
-    goes through.
+async def relabel_os_errors(call: Awaitable[T]) -> T:
+    """Await code that runs inside a transaction. Its OSError becomes a RuntimeError, because
+    `begin_immediate` takes an OSError for the database's and reports `DatabaseUnavailable`.
     """
-    try:
-        with only_our_cancellation("step"):
-            async with asyncio.timeout(limit) as timer:
-                return as_json(await call), None
-    except Exception as error:
-        return None, TimeoutError(f"no answer within {limit:g} s") if timer.expired() else error
-
-
-async def its_own(call: Awaitable[T]) -> T:
-    """The result of code that runs in a transaction. An OSError of its own must not be taken for
-    the database's: it is raised as a RuntimeError, and so counts."""
     try:
         return await call
     except OSError as error:
-        raise RuntimeError(said(error)) from error
+        raise RuntimeError(describe(error)) from error
 
 
-def as_json(value: Any) -> Any:
-    """The value as it will be read back from the database: what a later step sees must not depend
-    on a crash in between.
+def describe(error: Exception) -> str:
+    """The error's type and up to `MAX_MESSAGE` characters of its message. Of a database error,
+    neither the SQL nor the values; nothing that a text column refuses (NUL, half a surrogate pair).
     """
-    return json.loads(json.dumps(value, allow_nan=False))
-
-
-def outcome(error: Exception) -> str:
-    """Did it happen? "failed" (no) only if the error says so itself; a program that merely broke
-    may have had its effect.
-    """
-    with suppress(Exception):  # what is asked is code of the step's, which has just failed
-        return "failed" if getattr(error, "outcome", None) == "failed" else "unknown"
-    return "unknown"
-
-
-def said(error: Exception) -> str:
-    """The error as it is written down: at most `MOST_SAID` characters behind its type, no SQL and
-    no values.
-    """
-    text = ""
-    with suppress(Exception):
-        text = str(error.orig).partition("\n")[0] if isinstance(error, DBAPIError) else str(error)
-    text = text.encode("utf-8", "replace").decode().replace("\0", "?")[:MOST_SAID]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    message = ""
+    with suppress(Exception):  # the error's own __str__ may raise
+        message = str(error)
+        if isinstance(error, DBAPIError):
+            message = str(error.orig).partition("\n")[0]
+    message = message.encode("utf-8", "replace").decode().replace("\0", "?")[:MAX_MESSAGE]
+    name = type(error).__name__
+    return f"{name}: {message}" if message else name

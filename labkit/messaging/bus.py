@@ -26,7 +26,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from labkit.base.calls import only_our_cancellation, said
+from labkit.base.calls import describe, only_our_cancellation
 from labkit.base.validation import whole
 from labkit.messaging.envelope import BadMessage
 from labkit.messaging.subscriber import Later
@@ -147,4 +147,4 @@ async def failure(handling: Awaitable[object]) -> Exception | None:
 
 def reason(error: Exception) -> str:
     """An error as one line of at most 300 characters, which every database and broker takes."""
-    return " ".join(said(error).split())[:300]
+    return " ".join(describe(error).split())[:300]

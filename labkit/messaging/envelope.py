@@ -118,9 +118,9 @@ class Catalog:
                 )
             if self.types.setdefault(kind.__name__, kind) is not kind:
                 raise ValueError(f"two event types are named {kind.__name__!r}")
-        self._wires: dict[str, type[_Wire[Any]]] = {
-            name: _Wire[kind] for name, kind in self.types.items()
-        }  # type: ignore[valid-type]
+        self._wires: dict[str, type[_Wire[Any]]] = {}
+        for name, event in self.types.items():
+            self._wires[name] = _Wire[event]  # type: ignore[valid-type]  # mypy wants a static type
 
     def __repr__(self) -> str:
         return f"<Catalog of {', '.join(self.types)}>"

@@ -31,7 +31,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from labkit.base.calls import its_own
+from labkit.base.calls import relabel_os_errors
 from labkit.base.errors import DatabaseUnavailable
 from labkit.base.observe import Observe, ignore
 from labkit.base.transactions import begin_immediate
@@ -184,7 +184,7 @@ class Subscriber:
     async def _react(
         self, connection: AsyncConnection, reaction: Reaction, envelope: Envelope
     ) -> None:
-        for event in await its_own(reaction.react(connection, envelope.event, envelope)):
+        for event in await relabel_os_errors(reaction.react(connection, envelope.event, envelope)):
             if type(event) not in reaction.emits:
                 allowed = ", ".join(names(reaction.emits)) or "nothing"
                 what = f"{self.service.name} on {envelope.type}"

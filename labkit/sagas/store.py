@@ -1,19 +1,20 @@
-"""Where sagas are kept: a head row for the claim and the index, and the log, which is the truth.
+"""Where sagas are stored: one head row for the claim and the queries, and the log, which is the
+truth.
 
-Shows: the one write of a driver (`moves.saving`). `claim` checks and renews the claim, `append`
-adds what is new to the log: two statements in one transaction, between which a local step adds its
-own effect. The claim is a compare-and-set on `revision`: a worker that was taken over, however long
-it slept, changes no row and gets `ClaimLost`, and its transaction is rolled back.
+Shows: the one write of a driver. `claim` checks and renews the claim, `append` adds what is new to
+the log: two statements in one transaction, between which a local step adds its own effect. The
+claim is a compare-and-set on `revision`: a worker whose saga was taken over, however long it was
+stopped, changes no row and gets `ClaimLost`, and its transaction is rolled back.
 
-Guarantees: a fact is in the log only if whoever wrote it held the claim at that commit; facts have
-no gaps and one order.
+Guarantees: an event is in the log only if its writer held the claim at that commit. The events of a
+saga are numbered without gaps, in one order.
 
-Leaves out: deleting old sagas, and tables that change (a table that is there is taken as it is).
-"""
+Leaves out: deleting old sagas, and migrating tables (an existing table is used as it is)."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -105,7 +106,7 @@ _CLAIM = (
 
 
 async def create_sagas(engine: AsyncEngine) -> None:
-    """Create the tables, if need be."""
+    """Create the tables that are missing."""
     await use_write_ahead_log(engine)
     async with begin_immediate(engine) as connection:
         await create_tables(connection, metadata)
@@ -120,10 +121,10 @@ async def claim(
     status: str,
     reason: str | None,
 ) -> bool:
-    """Write the head: the first statement of every save. Returns whether somebody asked to cancel.
-    Raises `ClaimLost`.
+    """Write the head row: the first statement of every save. Returns whether cancellation was
+    requested. Raises `ClaimLost`.
 
-    A saga that is in no table yet (revision 0) gets its row here, or `SagaExists` is raised.
+    A saga that is not stored yet (revision 0) gets its row here, or `SagaExists` is raised.
     """
     new = {
         "revision": saga.revision + 1,
@@ -149,23 +150,9 @@ async def claim(
     cancel: bool | None = (await connection.execute(_CLAIM, values)).scalar_one_or_none()
     if cancel is None:
         raise ClaimLost(
-            f"saga {saga.id!r} has moved on from revision {saga.revision}; somebody else drives it"
+            f"saga {saga.id!r} has moved on from revision {saga.revision}; another worker drives it"
         )
     return cancel
-
-
-async def add(engine: AsyncEngine, saga: Saga, within: float | None) -> bool:
-    """Write down a new saga that nobody drives; False when there is one of its id."""
-    saga.note(saga.created_at, "pending")
-    try:
-        async with begin_immediate(engine, within=within) as connection:
-            await claim(
-                connection, saga, owner=None, lease_until=0.0, status="pending", reason=None
-            )
-            await append(connection, saga)
-    except SagaExists:
-        return False
-    return True
 
 
 async def append(connection: AsyncConnection, saga: Saga) -> None:
@@ -174,6 +161,29 @@ async def append(connection: AsyncConnection, saga: Saga) -> None:
     rows = [{"saga_id": saga.id, **{name: getattr(fact, name) for name in _FACT}} for fact in new]
     if rows:
         await connection.execute(_APPEND, rows)
+
+
+async def write(connection: AsyncConnection, saga: Saga) -> None:
+    """Save a saga without claiming it: a new one, or an operator's decision. Any worker may drive
+    it then. Raises `ClaimLost`, `SagaExists`.
+    """
+    await claim(
+        connection, saga, owner=None, lease_until=0.0, status=saga.status, reason=saga.reason
+    )
+    await append(connection, saga)
+
+
+async def request_cancel(connection: AsyncConnection, saga_id: str) -> str:
+    """Set the flag that the driver reads with its next commit, unless the saga has ended or waits
+    for an operator; returns its status. Raises `UnknownSaga`.
+    """
+    requested = or_(sagas.c.cancel_requested, sagas.c.status.in_(ACTIVE))
+    flag = update(sagas).where(sagas.c.id == saga_id).values(cancel_requested=requested)
+    found = await connection.execute(flag.returning(sagas.c.status))
+    status: str | None = found.scalar_one_or_none()
+    if status is None:
+        raise UnknownSaga(saga_id)
+    return status
 
 
 async def load(engine: AsyncEngine, saga_id: str, within: float | None) -> Saga:
@@ -208,10 +218,10 @@ async def claimable(
     limit: int,
     within: float | None,
 ) -> list[str]:
-    """Sagas with something to do that nobody drives: new ones, those whose lease ended, and our
-    own; the oldest first.
+    """The ids of sagas that have work left and no valid claim: new ones, those whose lease ended,
+    and `owner`'s own; the oldest first.
 
-    Only of `known` definitions (name, version), and not those of `but`.
+    Only of `known` definitions (name, version), and without the ids in `but`.
     """
     mine = [and_(sagas.c.name == name, sagas.c.version == version) for name, version in known]
     free = or_(sagas.c.owner.is_(None), sagas.c.owner == owner, sagas.c.lease_until <= now)
@@ -225,3 +235,39 @@ async def claimable(
                 found.order_by(sagas.c.created_at, sagas.c.id).limit(limit)
             )
         ]
+
+
+async def find(
+    engine: AsyncEngine,
+    status: str | None,
+    *,
+    after: str | None,
+    limit: int,
+    within: float | None,
+) -> list[dict[str, Any]]:
+    """One page of sagas, from their head rows. See `Orchestrator.find`."""
+    columns = sagas.c
+    found = select(
+        columns.id.label("saga_id"),
+        columns.name.label("saga"),
+        columns.version,
+        columns.status,
+        columns.reason,
+        columns.created_at,
+    )
+    if status is not None:
+        found = found.where(columns.status == status)
+    async with reading(engine, within=within) as connection:
+        if after is not None:
+            last = select(columns.created_at).where(columns.id == after)
+            created_at = (await connection.execute(last)).scalar_one_or_none()
+            if created_at is None:
+                raise UnknownSaga(after)
+            found = found.where(
+                or_(
+                    columns.created_at > created_at,
+                    and_(columns.created_at == created_at, columns.id > after),
+                )
+            )
+        rows = await connection.execute(found.order_by(columns.created_at, columns.id).limit(limit))
+        return [dict(row) for row in rows.mappings()]

@@ -37,8 +37,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.base.transactions import begin_immediate, create_tables
 from labkit.inventory.errors import OutOfStock, UnknownSku
-from labkit.messaging import deadline, inbox, outbox, relay
-from labkit.messaging.deadline import Deadlines
+from labkit.messaging import deadlines, inbox, outbox, relay
+from labkit.messaging.deadlines import Deadlines
 from labkit.messaging.envelope import Envelope, Event
 from labkit.messaging.subscriber import Service
 from labkit.shop import order_copies, purchases
@@ -217,7 +217,7 @@ async def open_choreography(engine: AsyncEngine) -> None:
         inbox.metadata,
         outbox.metadata,
         relay.metadata,
-        deadline.metadata,
+        deadlines.metadata,
     )
     async with begin_immediate(engine) as connection:
         await create_tables(connection, *parts)

@@ -25,7 +25,7 @@ from fastapi import FastAPI, Header, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from labkit.sagas.orchestrator import Orchestrator
-from labkit.sagas.service import saga_routes
+from labkit.sagas.routes import saga_routes
 from labkit.shop.models import MAX_LINES, Customer, IdempotencyKey, OrderItem
 from labkit.shop.order_saga import NAME
 from labkit.shop.participants import Address

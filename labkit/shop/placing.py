@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from labkit.messaging.deadline import Deadlines, WhenDue
+from labkit.messaging.deadlines import Deadlines, WhenDue
 from labkit.messaging.subscriber import FirstTime, Sends
 from labkit.shop import purchases
 from labkit.shop.order_events import OrderPlaced, OrderTimedOut

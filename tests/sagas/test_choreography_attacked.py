@@ -29,7 +29,7 @@ from labkit.messaging import (
     Subscriber,
     create_deadlines,
     create_outbox,
-    deadline,
+    deadlines,
     inbox,
     outbox,
     relay,
@@ -320,7 +320,7 @@ def test_processes_that_start_at_once_all_find_their_tables(postgres_url: str) -
         inbox.metadata,
         outbox.metadata,
         relay.metadata,
-        deadline.metadata,
+        deadlines.metadata,
     )
     each = (create_inbox, create_outbox, create_relay_claims, create_deadlines)
 

@@ -16,10 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from labkit.base.errors import ClaimLost, DatabaseUnavailable, KeyReused, Refused
 from labkit.base.retry import Retry
 from labkit.sagas.definition import Context, SagaDefinition, Step
-from labkit.sagas.driver import Drive
+from labkit.sagas.driver import Driver
 from labkit.sagas.errors import ClaimedElsewhere, UnknownDefinition, UnknownSaga, WrongStatus
-from labkit.sagas.service import Status
-from labkit.sagas.state import STATUSES
+from labkit.sagas.state import STATUSES, Status
 from labkit.sagas.store import create_sagas, load
 from tests.messaging.in_memory import Memory
 from tests.sagas.toys import AT_ONCE, Lab, Participant, create_notes, note, notes, order
@@ -779,7 +778,7 @@ def test_a_late_commit_of_a_local_step_is_rolled_back(database: str) -> None:
         known = await load(engine, "x", None)
         assert await quick.drive("x") == "completed"
         with pytest.raises(ClaimLost):
-            await Drive(slow.worker, definition, known).to_rest()
+            await Driver(slow.runtime, definition, known).run()
         assert await notes(engine, "x") == ["a:do"]
 
     on(database, scenario)

@@ -24,7 +24,7 @@ from typing import Any
 from sqlalchemy import Column, Double, MetaData, Row, String, Table, delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from labkit.base.calls import its_own
+from labkit.base.calls import relabel_os_errors
 from labkit.base.errors import DatabaseUnavailable
 from labkit.base.observe import Observe, ignore
 from labkit.base.transactions import begin_immediate, create_tables, insert_if_new, reading
@@ -158,7 +158,7 @@ class DeadlineWorker:
         async with begin_immediate(self._engine, within=self._within) as connection:
             if not await self._deadlines.clear(connection, row.process):
                 return False  # it ended, or another worker fired it, since we looked
-            for event in await its_own(self._when_due(connection, row.process)):
+            for event in await relabel_os_errors(self._when_due(connection, row.process)):
                 cause = _Cause(row.cause_id, row.correlation)
                 await self._outbox.add(connection, event, aggregate=row.process, cause=cause)
         self._observe("deadline fired", process=row.process)
