@@ -11,10 +11,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from labkit.real._nodes import DAEMON, LIFE, Tasks
+from labkit.real._world import RealWorld
 from labkit.real.errors import ScenarioTimeout, ServerUnavailable, TaskFailed, TasksLeftRunning
-from labkit.real.lives import DAEMON, LIFE
-from labkit.real.tasks import Tasks
-from labkit.real.world import RealWorld
 from labkit.world import Fault, Run, Scenario
 from labkit.world.thread import run_in_thread
 

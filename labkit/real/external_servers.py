@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -25,11 +24,15 @@ from sqlalchemy.exc import ArgumentError
 
 from labkit.real.errors import ServerUnavailable
 
-_CLAIM = "if redis.call('DBSIZE') == 0 then redis.call('SET', KEYS[1], ARGV[1]) return 1 else return 0 end"
+_CLAIM = """
+if redis.call('DBSIZE') ~= 0 then return 0 end
+redis.call('SET', KEYS[1], ARGV[1])
+return 1
+"""
 _PATIENCE = 5.0
 
 
-class GivenRedis:
+class ExternalRedis:
     """The database number that `REDIS_URL` names, for the time of one run."""
 
     variable = "REDIS_URL"
@@ -50,8 +53,9 @@ class GivenRedis:
             number = client.get_connection_kwargs().get("db") or 0
         if not self._ours:
             raise ServerUnavailable(
-                f"REDIS_URL: database number {number} at {_place(self.url)} is not empty, and a run empties its database "
-                "when it ends; name a number that holds nothing (redis://host:6379/9)"
+                f"REDIS_URL: database number {number} at {_place(self.url)} is not empty, and a "
+                "run empties its database when it ends; name a number that holds nothing "
+                "(redis://host:6379/9)"
             )
 
     def stop(self) -> None:
@@ -66,7 +70,7 @@ class GivenRedis:
         )
 
 
-class GivenPostgres:
+class ExternalPostgres:
     """A schema of its own on the server that `DATABASE_URL` names, for the time of one run."""
 
     variable = "DATABASE_URL"
@@ -80,7 +84,8 @@ class GivenPostgres:
             ) from None
         if parsed.get_backend_name() not in ("postgresql", "postgres"):
             raise ServerUnavailable(
-                f"DATABASE_URL must begin with postgresql://, not with {parsed.get_backend_name()}://"
+                "DATABASE_URL must begin with postgresql://, "
+                f"not with {parsed.get_backend_name()}://"
             )
         self._asyncpg_url = parsed.set(drivername="postgresql").render_as_string(
             hide_password=False
@@ -118,12 +123,12 @@ class GivenPostgres:
             other_thread.submit(asyncio.run, execute()).result()
 
 
-Given = GivenRedis | GivenPostgres
+ExternalServer = ExternalRedis | ExternalPostgres
 
 
-def given(variable: str, kind: Callable[[str], Given]) -> Given | None:
-    """The server that an environment variable names, if it is set."""
-    url = os.environ.get(variable)
+def external_server(kind: type[ExternalRedis] | type[ExternalPostgres]) -> ExternalServer | None:
+    """The server of this kind that its environment variable names, if that is set."""
+    url = os.environ.get(kind.variable)
     return kind(url) if url else None
 
 

@@ -37,7 +37,8 @@ def tables(url: str) -> list[tuple[str, str]]:
         connection = await asyncpg.connect(url.replace("+asyncpg", ""))
         try:
             rows = await connection.fetch(
-                "SELECT schemaname, tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+                "SELECT schemaname, tablename FROM pg_tables "
+                "WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
             )
             return [(row["schemaname"], row["tablename"]) for row in rows]
         finally:

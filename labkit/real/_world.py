@@ -3,34 +3,28 @@
 A server starts when the scenario first asks for a client of it; the time that takes is not counted.
 All of them stop when the run ends, however it ends.
 
-Left out: messages in the history (what crosses a real wire is not seen), and what `striking`
-refuses."""
+Leaves out: messages in the history (what crosses a real wire is not seen), and the faults that
+`_fault_injection` refuses."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
-from typing import Any
 
 import httpx
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from labkit.real.clients import OwnedEngine, OwnedPool, redis_client
-from labkit.real.given import Given, GivenPostgres, GivenRedis, given
-from labkit.real.http import NodeTransport
-from labkit.real.lives import Life, here, in_background
-from labkit.real.nodes import RealNode
+from labkit.real._clients import NodeTransport, OwnedEngine, OwnedPool, redis_client
+from labkit.real._fault_injection import FaultInjection, Server
+from labkit.real._nodes import Life, RealNode, here, in_background
+from labkit.real.external_servers import ExternalPostgres, ExternalRedis, external_server
 from labkit.real.servers import Postgres, Valkey
-from labkit.real.striking import Striking
-from labkit.world import LAB, ASGIApp, Event, Fault, Span, SpanKind
+from labkit.world import LAB, ASGIApp, Event, Fault
 from labkit.world.base import WorldBase
-
-Server = Valkey | Postgres | Given
 
 
 class RealWorld(WorldBase):
@@ -38,12 +32,11 @@ class RealWorld(WorldBase):
 
     def __init__(self, seed: int | None, faults: Sequence[Fault]) -> None:
         super().__init__(seed)
-        self.lives: list[Life] = []
-        self.faults = Striking(self, faults)
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._nodes: dict[str, RealNode] = {}
         self._servers: dict[str, Server] = {}
+        self.faults = FaultInjection(self, self._nodes, self._servers, faults)
         self._pools: list[OwnedPool] = []
         self._engines: list[OwnedEngine] = []
         self._services: dict[str, ASGIApp] = {}
@@ -78,7 +71,7 @@ class RealWorld(WorldBase):
         if name in self._servers:
             raise ValueError(f"{name!r} is a server's name: nothing can be run on it")
         if name not in self._nodes:
-            self._nodes[name] = RealNode(self, name)
+            self._nodes[name] = RealNode(self, name, self._close_those_of)
             self.faults.strike_the_late(name)
         return self._nodes[name]
 
@@ -93,23 +86,16 @@ class RealWorld(WorldBase):
         return client
 
     def blocking_redis(self, server: str = "redis") -> BlockingRedis:
-        """A *synchronous* client: every call on it freezes the event loop, here that of all nodes."""
+        """A *synchronous* client: every call freezes the event loop, here that of all nodes."""
         return BlockingRedis.from_url(self._redis_url(server))
 
     def database(self, server: str = "database", *, timeout: float = 5.0) -> AsyncEngine:
         """An engine for the PostgreSQL server `server`; `timeout` bounds each statement, in
         seconds.
         """
-        found = self._server(
-            server,
-            Postgres,
-            lambda: given("DATABASE_URL", GivenPostgres) if server == "database" else None,
-        )
-        owned = OwnedEngine(
-            found.url,
-            _positive(timeout),
-            found.schema if isinstance(found, GivenPostgres) else None,
-        )
+        found = self._server(server, Postgres)
+        schema = found.schema if isinstance(found, ExternalPostgres) else None
+        owned = OwnedEngine(found.url, _positive(timeout), schema)
         self._engines.append(owned)
         self._closing.push_async_callback(owned.engine.dispose)
         return owned.engine
@@ -117,7 +103,7 @@ class RealWorld(WorldBase):
     def http(self, *, timeout: float = 5.0) -> httpx.AsyncClient:
         """A client to which the names given to `serve` are hosts."""
         return httpx.AsyncClient(
-            transport=NodeTransport(self, self._services),
+            transport=NodeTransport(self.node, self._services),
             timeout=_positive(timeout),
             trust_env=False,
         )
@@ -130,21 +116,14 @@ class RealWorld(WorldBase):
     # -- servers
 
     def _redis_url(self, server: str) -> str:
-        return self._server(
-            server, Valkey, lambda: given("REDIS_URL", GivenRedis) if server == "redis" else None
-        ).url
+        return self._server(server, Valkey).url
 
-    def _server(
-        self,
-        name: str,
-        kind: type[Valkey] | type[Postgres],
-        named_by_url: Callable[[], Given | None],
-    ) -> Server:
+    def _server(self, name: str, kind: type[Valkey] | type[Postgres]) -> Server:
         if name in self._nodes:
             raise ValueError(f"{name!r} is the name of a node; a server needs another one")
         if name not in self._servers:
             before = self._loop.time()
-            server = named_by_url() or kind()
+            server = _external(name) or kind()
             self._closing.callback(server.stop)
             self.faults.check_server(name, server)
             server.start()
@@ -152,50 +131,26 @@ class RealWorld(WorldBase):
             self._began += self._loop.time() - before
             self.faults.strike_the_late(name)
         found = self._servers[name]
-        wanted = (kind, GivenRedis if kind is Valkey else GivenPostgres)
-        if not isinstance(found, wanted):
+        external = ExternalRedis if kind is Valkey else ExternalPostgres
+        if not isinstance(found, kind | external):
             raise ValueError(f"{name!r} is the name of a {type(found).__name__} server already")
         return found
 
     def _on_event(self, event: Event) -> None:
         self.faults.on_event(event)
 
-    # -- what the nodes and the faults ask for
+    @property
+    def lives(self) -> list[Life]:
+        """Every life of every node."""
+        return [life for node in self._nodes.values() for life in node.lives]
 
-    def server(self, name: str) -> Server | None:
-        """The server of this name; None when the scenario has not asked for it."""
-        return self._servers.get(name)
-
-    def names(self) -> list[str]:
-        """The nodes and servers that there are, in order of name."""
-        return sorted([*self._nodes, *self._servers])
-
-    def started(self, task: asyncio.Task[Any], node: RealNode) -> None:
-        """A task began on a node."""
-        self.track(task, node.name)
-        if node.life.dead:
-            self.died(node.name)
-
-    def node_died(self, node: RealNode) -> None:
-        """Close the dead node's connections, and tell whoever joins its tasks."""
-        self.died(node.name)
+    def _close_those_of(self, life: Life) -> None:
+        """Close the connections that the dead were using."""
         for engine in self._engines:
-            engine.close_those_of(node.life)
+            engine.close_those_of(life)
         for pool in self._pools:
-            closing = self._loop.create_task(
-                pool.close_those_of(node.life), context=in_background()
-            )
+            closing = self._loop.create_task(pool.close_those_of(life), context=in_background())
             self._hanging_up.append(closing)
-
-    def open_span(self, node: str, kind: SpanKind) -> Callable[[], None]:
-        """Write a stretch of time that begins now, and give the function that ends it."""
-        place = len(self.history.spans)
-        self.history.spans.append(Span(self.history.next_seq(), node, kind, self.now(), None))
-
-        def close() -> None:
-            self.history.spans[place] = replace(self.history.spans[place], end=self.now())
-
-        return close
 
     # -- the end
 
@@ -207,6 +162,15 @@ class RealWorld(WorldBase):
                 server.wake()
         async with self._closing:
             await asyncio.gather(*self.faults.restarts, *self._hanging_up)
+
+
+def _external(name: str) -> Server | None:
+    """The reader's own server of this name, if an environment variable names one."""
+    if name == "redis":
+        return external_server(ExternalRedis)
+    if name == "database":
+        return external_server(ExternalPostgres)
+    return None
 
 
 def _positive(timeout: float) -> float:

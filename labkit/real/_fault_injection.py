@@ -13,25 +13,31 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
-from labkit.real.given import Given
+from labkit.real._nodes import RealNode, open_span
+from labkit.real.external_servers import ExternalServer
 from labkit.real.servers import Postgres, Valkey
 from labkit.world import Crash, Event, Fault, FaultError, Pause, Skew
-from labkit.world.base import Triggers
+from labkit.world.base import Triggers, WorldBase
 
-if TYPE_CHECKING:
-    from labkit.real.world import RealWorld, Server
-
+Server = Valkey | Postgres | ExternalServer
 Possible = Pause | Crash | Skew
 
 
-class Striking:
-    """The faults of one run."""
+class FaultInjection:
+    """The faults of one run. The world adds to `nodes` and `servers` while it runs."""
 
-    def __init__(self, world: RealWorld, faults: Sequence[Fault]) -> None:
+    def __init__(
+        self,
+        world: WorldBase,
+        nodes: Mapping[str, RealNode],
+        servers: Mapping[str, Server],
+        faults: Sequence[Fault],
+    ) -> None:
         self._world = world
+        self._nodes = nodes
+        self._servers = servers
         self._loop = asyncio.get_running_loop()
         self._faults = [_possible(fault) for fault in faults]
         self._triggers = Triggers(faults)
@@ -50,7 +56,7 @@ class Striking:
             contextvars.Context().run(self._strike, _possible(fault))
 
     def strike_the_late(self, name: str) -> None:
-        """Let those faults of `name` strike that were due before there was such a node or server."""
+        """Let those faults of `name` strike that were due before it was made."""
         late = [fault for fault in self._early if fault.node == name]
         self._early = [fault for fault in self._early if fault not in late]
         for fault in late:
@@ -63,16 +69,17 @@ class Striking:
                 raise FaultError(
                     f"Skew.node must not be a server, whose clock is this machine's; got {name!r}"
                 )
-            if fault.node == name and isinstance(server, Given):
+            if fault.node == name and isinstance(server, ExternalServer):
                 kind = type(fault).__name__
                 raise FaultError(
-                    f"{kind}.node must not be {name!r}: {server.variable} names a server of your own"
+                    f"{kind}.node must not be {name!r}: "
+                    f"{server.variable} names a server of your own"
                 )
 
     def check_all_struck(self) -> None:
         """Refuse a run in which a fault was due on a node that the scenario does not have."""
         for fault in self._early:
-            known = ", ".join(self._world.names()) or "none"
+            known = ", ".join(sorted([*self._nodes, *self._servers])) or "none"
             raise FaultError(f"{fault!r} names no node of this run; there are: {known}")
 
     def _strike_at(self, at: float, fault: Possible) -> None:
@@ -89,24 +96,32 @@ class Striking:
         self._loop.call_later(at, due, context=contextvars.Context())
 
     def _strike(self, fault: Possible) -> None:
-        world = self._world
-        server = world.server(fault.node)
-        if server is None and fault.node not in world.names():
-            self._early.append(fault)
-        elif isinstance(fault, Pause):
-            self._pause_server(fault, server) if server else world.node(fault.node).pause(
-                fault.for_
-            )
-        elif isinstance(fault, Crash):
-            self._crash_server(fault, server) if server else world.node(fault.node).crash(
-                fault.restart_after
-            )
+        server, node = self._servers.get(fault.node), self._nodes.get(fault.node)
+        if server is not None:
+            self._strike_server(fault, server)
+        elif node is not None:
+            self._strike_node(fault, node)
         else:
-            world.node(fault.node).skew(fault.by, fault.rate)
+            self._early.append(fault)
 
-    def _pause_server(self, fault: Pause, server: Server) -> None:
-        assert isinstance(server, Valkey | Postgres)  # `check_server` has refused the others
-        close = self._world.open_span(fault.node, "pause")
+    def _strike_node(self, fault: Possible, node: RealNode) -> None:
+        if isinstance(fault, Pause):
+            node.pause(fault.for_)
+        elif isinstance(fault, Crash):
+            node.crash(fault.restart_after)
+        else:
+            node.skew(fault.by, fault.rate)
+
+    def _strike_server(self, fault: Possible, server: Server) -> None:
+        # `check_server` has refused the other servers, and a Skew of these.
+        assert isinstance(server, Valkey | Postgres)
+        if isinstance(fault, Pause):
+            self._pause_server(fault, server)
+        elif isinstance(fault, Crash):
+            self._crash_server(fault, server)
+
+    def _pause_server(self, fault: Pause, server: Valkey | Postgres) -> None:
+        close = open_span(self._world, fault.node, "pause")
 
         def resume() -> None:
             close()  # first: nothing that the server does now is part of the pause
@@ -115,9 +130,8 @@ class Striking:
         server.pause()
         self._loop.call_later(fault.for_, resume)
 
-    def _crash_server(self, fault: Crash, server: Server) -> None:
-        assert isinstance(server, Valkey | Postgres)  # as above
-        close = self._world.open_span(fault.node, "crash")
+    def _crash_server(self, fault: Crash, server: Valkey | Postgres) -> None:
+        close = open_span(self._world, fault.node, "crash")
 
         def restart() -> None:
             starting = self._loop.run_in_executor(None, server.start)
