@@ -4,6 +4,7 @@ broken copy.
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,46 @@ def test_neither_the_other_world_nor_a_folder_above_may_be_imported(
     code, said = lint(copy)
     assert code == 1
     assert f"labkit.{package} is not allowed to import {imports}" in said, said
+
+
+ONLY_FOR_TYPES = """from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    import {}
+"""
+
+
+@pytest.mark.parametrize("folder", ["sim", "sim/kernel", "real", "world", "check", "course"])
+def test_a_circle_of_two_files_is_noticed(copy: Path, folder: str) -> None:
+    package = f"labkit.{folder.replace('/', '.')}"
+    (copy / "labkit" / folder / "one.py").write_text(f"import {package}.other\n")
+    (copy / "labkit" / folder / "other.py").write_text(ONLY_FOR_TYPES.format(f"{package}.one"))
+    code, said = lint(copy)
+    assert code == 1
+    assert f"No cycles are allowed in {package}." in said, said
+
+
+def test_the_kernel_may_not_know_what_stands_on_it(copy: Path) -> None:
+    (copy / "labkit" / "sim" / "kernel" / "stray.py").write_text("import labkit.sim.sql\n")
+    code, said = lint(copy)
+    assert code == 1
+    assert "No cycles are allowed in labkit.sim." in said, said
+
+
+def test_no_file_imports_the_package_that_it_is_in() -> None:
+    """It would be a circle that the linter does not see."""
+    strays = [
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "labkit").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        and node.module == ".".join(path.parent.relative_to(ROOT).parts)
+        and any(not is_file(path.parent / alias.name) for alias in node.names)
+    ]
+    assert strays == []
+
+
+def is_file(place: Path) -> bool:
+    return place.with_suffix(".py").is_file() or place.is_dir()
 
 
 def test_every_folder_has_its_layer() -> None:
