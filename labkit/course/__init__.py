@@ -19,8 +19,9 @@ from labkit.course.figures import (
     stacked,
 )
 from labkit.course.judge import ExerciseError, judge
+from labkit.course.lessons import show_progress
 from labkit.course.retell import retell
-from labkit.course.selftest import Question, SelfTest
+from labkit.course.selftest import Question, SelfTest, quiz
 from labkit.course.source import Source, source
 
 __all__ = [
@@ -42,8 +43,10 @@ __all__ = [
     "hint",
     "judge",
     "matrix",
+    "quiz",
     "reactions",
     "retell",
+    "show_progress",
     "source",
     "spacetime",
     "stacked",

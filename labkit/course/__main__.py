@@ -1,4 +1,6 @@
-"""`python -m labkit.course progress`: the map of the course, with what this reader has passed."""
+"""The course from the command line: `python -m labkit.course progress`, and the commands for the
+reader's copy of the lessons: `prepare`, `update`, `reset`.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from labkit.course import progress
-from labkit.course.judge import judges
-from labkit.course.lessons import lessons, map_of
+from labkit.course.lessons import course_map
+from labkit.course.progress import root
+from labkit.course.reading import Reading, ReadingError
+
+MARKS = (
+    "Print every lesson with its exercises: [x] passed, [~] tried, [ ] not yet. What you pass is "
+    "kept in .labkit/progress.json; LABKIT_PROGRESS names another file."
+)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -18,17 +25,33 @@ def main(arguments: Sequence[str]) -> int:
     )
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
     commands.add_parser(
-        "progress",
-        help="print the lessons and which of their exercises you have passed",
-        description="Print every lesson with its exercises: [x] passed, [~] tried, [ ] not yet. "
-        "A check in a notebook is kept in .labkit/progress.json; LABKIT_PROGRESS names another file.",
+        "progress", help="print the lessons and what you have passed", description=MARKS
     )
-    if parser.parse_args(arguments).command is None:
+    commands.add_parser("prepare", help="copy the lessons into reading/, where they are read")
+    update = commands.add_parser("update", help="take newer lessons, and keep your answers")
+    update.add_argument("lesson", nargs="*", help="such as 1_1a; all when none is named")
+    reset = commands.add_parser("reset", help="bring a lesson or an exercise back as it was")
+    reset.add_argument("part", help="a lesson such as 1_1a, or an exercise such as 1.1a-2")
+    asked = parser.parse_args(arguments)
+    if asked.command is None:
         parser.print_help()
         return 0
-    print(
-        map_of(lessons(progress.root() / "notebooks"), judges(), progress.load(progress.location()))
-    )
+    if asked.command == "progress":
+        print(course_map())
+        return 0
+    reading = Reading.of(root())
+    try:
+        if asked.command == "prepare":
+            said = reading.prepare()
+        elif asked.command == "update":
+            said = reading.update(asked.lesson)
+        else:
+            said = reading.reset(asked.part)
+    except ReadingError as error:
+        print(f"labkit: {error}", file=sys.stderr)
+        return 2
+    for sentence in said:
+        print(f"labkit: {sentence}")
     return 0
 
 

@@ -88,10 +88,11 @@ class Result:
             display(picture)  # type: ignore[no-untyped-call]  # IPython's own
 
 
-def check(id: str, answer: Any, *, budget: int | None = None) -> Result:
+def check(id: str, answer: Any, *, budget: int | None = None, counts: bool = True) -> Result:
     """Judge `answer`, the reader's class or function, as exercise `id`.
 
-    `budget` is how many schedules to try (each exercise has its own usual number). What the answer
+    `budget` is how many schedules to try (each exercise has its own usual number). With
+    `counts=False` the outcome is left out of the reader's progress, as in a demonstration. What the answer
     prints meanwhile is held back. Raises `ExerciseError` for an exercise that does not exist or a
     budget below 1."""
     found = find(id)
@@ -101,7 +102,7 @@ def check(id: str, answer: Any, *, budget: int | None = None) -> Result:
     result = (
         _not_attempted(id, unwritten(answer)) if _is_open(answer) else _judged(found, answer, limit)
     )
-    if result.status != "not attempted":
+    if counts and result.status != "not attempted":
         trouble = progress.record(id, passed=result.passed)
         if trouble:
             print(trouble)

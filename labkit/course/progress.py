@@ -1,27 +1,29 @@
 """What this reader has passed, in a file that git ignores: `.labkit/progress.json` beside the
 notebooks.
 
-`LABKIT_PROGRESS` names another file, or none at all when it is empty. Without it nothing is written
-under pytest or in CI, and no output depends on the file but that of `python -m labkit.course
-progress`. Guarantees: the file is replaced whole or not at all; one that cannot be read is said so
-and set aside, never a crash. Leaves out: two kernels that finish an exercise in the same
-millisecond; the later one wins."""
+`LABKIT_PROGRESS` names another file, or none at all when it is empty. Without it nothing is read or
+written under pytest or in CI, so that no stored output depends on the reader. Guarantees: the file
+is replaced whole or not at all; one that cannot be read is reported and set aside, never a crash;
+what was passed under an old id counts under its new one (`labkit.course.moved`). Leaves out: two
+kernels that finish an exercise in the same millisecond; the later one wins."""
 
 from __future__ import annotations
 
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import labkit
+from labkit.course.moved import MOVES
 
 
 @dataclass(frozen=True)
-class Entry:
-    """How one exercise stands."""
+class ExerciseRecord:
+    """How one exercise, or one question of a self-test, stands."""
 
     passed: bool
     tries: int
@@ -29,10 +31,16 @@ class Entry:
 
 @dataclass(frozen=True)
 class Progress:
-    """Every exercise tried, by id, and a sentence on what is wrong with the file, if anything is."""
+    """Every exercise and every question that was tried, by id ("1.1a-2", "1.1a-q3"), and a sentence
+    on what is wrong with the file, if anything is.
+    """
 
-    entries: Mapping[str, Entry] = field(default_factory=dict)
+    entries: Mapping[str, ExerciseRecord] = field(default_factory=dict)
     trouble: str = ""
+
+    def passed(self, id: str) -> bool:
+        """Whether this exercise or question was passed once."""
+        return id in self.entries and self.entries[id].passed
 
 
 def root() -> Path:
@@ -51,8 +59,8 @@ def location(environ: Mapping[str, str] = os.environ) -> Path | None:
     return root() / ".labkit" / "progress.json"
 
 
-def writes(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether a check is to be kept here: not under pytest (nbval), not in CI, unless a file is
+def is_kept(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process keeps progress: not under pytest (nbval), not in CI, unless a file is
     named.
     """
     if "LABKIT_PROGRESS" in environ:
@@ -60,37 +68,57 @@ def writes(environ: Mapping[str, str] = os.environ) -> bool:
     return not any(environ.get(name) for name in ("CI", "PYTEST_VERSION", "PYTEST_CURRENT_TEST"))
 
 
-def load(path: Path | None) -> Progress:
-    """What the file says; nothing when there is none."""
+def load(path: Path | None, moves: Sequence[Mapping[str, str]] | None = None) -> Progress:
+    """What the file says, under the ids of today; nothing when there is none."""
     try:
         text = path.read_text(encoding="utf-8") if path else None
     except FileNotFoundError:
         return Progress()
     except (OSError, UnicodeDecodeError) as error:
         return Progress(trouble=f"progress.json cannot be read ({type(error).__name__})")
+    if text is None:
+        return Progress()
     try:
-        found = json.loads(text)["exercises"] if text is not None else {}
-        return Progress(
-            {
-                str(id): Entry(bool(entry["passed"]), int(entry["tries"]))
-                for id, entry in found.items()
-            }
-        )
+        body = json.loads(text)
+        records = {str(id): _record(entry) for id, entry in body["exercises"].items()}
+        moved_until = int(body.get("moves", 0))
     except (ValueError, KeyError, TypeError, AttributeError):
         return Progress(trouble="progress.json is not what labkit writes")
+    tables = MOVES if moves is None else moves
+    for table in tables[moved_until:]:
+        records = _moved(records, table)
+    return Progress(records)
+
+
+def _record(entry: Mapping[str, Any]) -> ExerciseRecord:
+    return ExerciseRecord(bool(entry["passed"]), int(entry["tries"]))
+
+
+def _moved(
+    records: Mapping[str, ExerciseRecord], table: Mapping[str, str]
+) -> dict[str, ExerciseRecord]:
+    """The records under their new ids. Two that become one are passed if either was, with the tries
+    of both.
+    """
+    found: dict[str, ExerciseRecord] = {}
+    for id, old in records.items():
+        now = table.get(id, id)
+        before = found.get(now, ExerciseRecord(False, 0))
+        found[now] = ExerciseRecord(before.passed or old.passed, before.tries + old.tries)
+    return found
 
 
 def record(id: str, *, passed: bool, environ: Mapping[str, str] = os.environ) -> str:
-    """Keep the outcome of a check. Returns a sentence when something is wrong with the file, else
-    nothing.
+    """Keep the outcome of a check or of an answer. Returns a sentence when something is wrong with
+    the file, else nothing.
     """
     path = location(environ)
-    if path is None or not writes(environ):
+    if path is None or not is_kept(environ):
         return ""
     before = load(path)
     trouble = before.trouble
-    old = before.entries.get(id, Entry(False, 0))
-    entries = {**before.entries, id: Entry(old.passed or passed, old.tries + 1)}
+    old = before.entries.get(id, ExerciseRecord(False, 0))
+    entries = {**before.entries, id: ExerciseRecord(old.passed or passed, old.tries + 1)}
     try:
         if trouble:
             path.replace(path.with_suffix(".unreadable"))
@@ -101,13 +129,14 @@ def record(id: str, *, passed: bool, environ: Mapping[str, str] = os.environ) ->
     return trouble
 
 
-def _write(path: Path, entries: Mapping[str, Entry]) -> None:
+def _write(path: Path, entries: Mapping[str, ExerciseRecord]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     body = {
+        "moves": len(MOVES),
         "exercises": {
             id: {"passed": entry.passed, "tries": entry.tries}
             for id, entry in sorted(entries.items())
-        }
+        },
     }
     with tempfile.NamedTemporaryFile(
         "w", encoding="utf-8", dir=path.parent, suffix=".new", delete=False

@@ -1,16 +1,22 @@
-"""Self-tests: questions as plain text, and answers that are revealed by a call, with the reason
-each wrong option is wrong.
-"""
+"""Self-tests: the questions of a lesson in plain text, answers that are given only when a call asks
+for them, and the reason why each wrong option is wrong.
+
+The questions are data in `labkit/lessons/<lesson>/questions.py`, so that no answer stands in the
+notebook above its question."""
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from string import ascii_lowercase
 
+from labkit.course import progress
+from labkit.course.judge import LESSONS
 from labkit.course.shown import Shown
 
-_WIDTH = 96
+_WIDTH = 76
 
 
 class Question:
@@ -34,7 +40,8 @@ class Question:
             letter for letter in letters if letter != answer and not reasons.get(letter, "").strip()
         ]:
             raise ValueError(
-                f"reasons must say why {', '.join(missing)} is wrong, got them for {', '.join(reasons) or 'none'}"
+                f"reasons must say why {', '.join(missing)} is wrong, "
+                f"got them for {', '.join(reasons) or 'none'}"
             )
         if stray := [letter for letter in reasons if letter not in set(letters)]:
             raise ValueError(f"reasons must be for {', '.join(letters)}, got one for {stray[0]!r}")
@@ -47,41 +54,45 @@ class Question:
 
 
 class SelfTest:
-    """Questions, numbered from 1. Show it to read them; `quiz.answer(1)` or `quiz.answer(1, "b")`
-    reveals an answer.
-    """
+    """The questions of a lesson, numbered from 1. A cell shows them without their answers."""
 
-    def __init__(self, *questions: Question) -> None:
+    def __init__(self, lesson: str, questions: Sequence[Question]) -> None:
         if not questions:
             raise ValueError("a self-test needs at least one question, got none")
-        self.questions = questions
+        self.lesson, self.questions = lesson, tuple(questions)
 
-    def answer(self, number: int, choice: str | None = None) -> Shown:
-        """The answer to question `number`, and why the other options are wrong; with `choice`,
-        whether that one is right.
-        """
+    def question(self, number: int) -> Question:
+        """The question with this number; raises ValueError when there is none."""
         if number not in range(1, len(self.questions) + 1):
             raise ValueError(f"number must be 1 to {len(self.questions)}, got {number!r}")
-        question = self.questions[number - 1]
-        lines = []
-        if choice is not None:
-            picked = choice.strip().lower()
-            if picked not in question.options:
-                raise ValueError(
-                    f"choice must be one of {', '.join(question.options)}, got {choice!r}"
-                )
-            lines.append(
-                f"{picked}) is right."
-                if picked == question.answer
-                else f"{picked}) is not it: {question.reasons[picked]}"
-            )
+        return self.questions[number - 1]
+
+    def judged(self, number: int, choice: str) -> tuple[bool, Shown]:
+        """Whether `choice` answers question `number`, and why. A wrong choice does not give the
+        right one away.
+        """
+        question = self.question(number)
+        picked = choice.strip().lower() if isinstance(choice, str) else ""
+        if picked not in question.options:
+            raise ValueError(f"choice must be one of {', '.join(question.options)}, got {choice!r}")
+        if picked != question.answer:
+            wrong = f"{picked}) is not it: {question.reasons[picked]}"
+            return False, Shown(_wrapped(wrong, "      "))
+        return True, Shown("\n".join(self._explained(number, f"{picked}) is right: ")))
+
+    def answer(self, number: int) -> Shown:
+        """The answer to question `number`, and why the other options are wrong."""
+        letter = self.question(number).answer
+        return Shown("\n".join(self._explained(number, f"{number}. The answer is {letter}) ")))
+
+    def _explained(self, number: int, opening: str) -> list[str]:
+        question = self.question(number)
         why = question.reasons.get(question.answer, "")
-        right = f"{question.answer}) {question.options[question.answer]}"
-        lines.append(f"{number}. The answer is {right}" + (f" {why}" if why else ""))
+        lines = [opening + question.options[question.answer] + (f". {why}" if why else "")]
         for letter in question.options:
-            if letter not in (question.answer, choice and choice.strip().lower()):
+            if letter != question.answer:
                 lines.append(f"   not {letter}) {question.reasons[letter]}")
-        return Shown("\n".join(_wrapped(line, "      ") for line in lines))
+        return [_wrapped(line, "      ") for line in lines]
 
     def __repr__(self) -> str:
         blocks = []
@@ -92,6 +103,48 @@ class SelfTest:
             ]
             blocks.append("\n".join([_wrapped(f"{number}. {question.text}", "   "), *options]))
         return "\n\n".join(blocks)
+
+
+def question_id(lesson: str, number: int) -> str:
+    """How progress names a question: "1.1a-q2"."""
+    return f"{lesson}-q{number}"
+
+
+def self_test(lesson: str) -> SelfTest | None:
+    """The questions of a lesson, from `labkit/lessons/<lesson>/questions.py`; None when the lesson
+    asks none.
+    """
+    module = f"{LESSONS}.l{lesson.replace('.', '_')}.questions"
+    if not re.fullmatch(r"\d+(\.\d+[a-z]?)?", lesson):
+        return None
+    try:
+        return SelfTest(lesson, import_module(module).QUESTIONS)
+    except ModuleNotFoundError as missing:
+        if missing.name is None or not module.startswith(missing.name):
+            raise
+        return None
+
+
+def quiz(lesson: str, number: int | None = None, choice: str | None = None) -> SelfTest | Shown:
+    """The self-test of a lesson: `quiz("1.1a")`.
+
+    `quiz("1.1a", 1, "b")` answers question 1 and says whether that is right, and why; it counts in
+    your progress. `quiz("1.1a", 1)` gives the answer away, and does not count. Raises ValueError
+    for a lesson, a question or an option that does not exist."""
+    asked = self_test(lesson)
+    if asked is None:
+        raise ValueError(f"lesson must be one with a self-test, such as '1.1a', got {lesson!r}")
+    if number is None:
+        if choice is not None:
+            raise ValueError(
+                f"say which question {choice!r} answers: quiz({lesson!r}, 1, {choice!r})"
+            )
+        return asked
+    if choice is None:
+        return asked.answer(number)
+    right, said = asked.judged(number, choice)
+    trouble = progress.record(question_id(lesson, number), passed=right)
+    return Shown(f"{trouble}\n{said}") if trouble else said
 
 
 def _wrapped(text: str, indent: str) -> str:

@@ -40,7 +40,8 @@ def source(thing: Any, *, docstrings: bool = True) -> Source:
         ).rstrip()
     except (TypeError, OSError):
         raise TypeError(
-            f"source needs a class, function or module written in Python, got {type(thing).__name__}"
+            "source needs a class, function or module written in Python, "
+            f"got {type(thing).__name__}"
         ) from None
     name = getattr(thing, "__name__", type(thing).__name__)
     if not inspect.ismodule(thing):

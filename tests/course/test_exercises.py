@@ -248,6 +248,11 @@ def test_a_check_is_kept_and_an_untouched_stub_is_not(kept: Path) -> None:
     assert json.loads(kept.read_text())["exercises"] == {"99.1-2": {"passed": True, "tries": 3}}
 
 
+def test_a_demonstration_is_not_kept(kept: Path) -> None:
+    assert not check("99.1-2", answers.two, counts=False)
+    assert not kept.exists()
+
+
 def test_a_broken_progress_file_is_said_and_the_check_goes_on(
     kept: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,10 +13,10 @@ import pytest
 
 from labkit.check import Verdict
 from labkit.course import __main__ as command_line
-from labkit.course import judge, progress
+from labkit.course import judge, moved, progress, show_progress
 from labkit.course.judge import judges
 from labkit.course.lessons import Lesson, lessons, map_of
-from labkit.course.progress import Entry, Progress
+from labkit.course.progress import ExerciseRecord, Progress
 
 
 def notebook(folder: Path, name: str, first: str) -> None:
@@ -30,7 +30,7 @@ def test_a_pass_stays_a_pass_and_every_try_is_counted(tmp_path: Path) -> None:
     environ = {"LABKIT_PROGRESS": str(tmp_path / "p.json")}
     for passed in (False, True, False):
         assert progress.record("1.1a-1", passed=passed, environ=environ) == ""
-    assert progress.load(tmp_path / "p.json") == Progress({"1.1a-1": Entry(True, 3)})
+    assert progress.load(tmp_path / "p.json") == Progress({"1.1a-1": ExerciseRecord(True, 3)})
     assert [path.name for path in tmp_path.iterdir()] == ["p.json"]
 
 
@@ -38,8 +38,8 @@ def test_a_pass_stays_a_pass_and_every_try_is_counted(tmp_path: Path) -> None:
     "environ", [{"CI": "true"}, {"PYTEST_VERSION": "9.2.0"}, {"LABKIT_PROGRESS": ""}]
 )
 def test_nothing_is_written_in_ci_under_nbval_or_when_switched_off(environ: dict[str, str]) -> None:
-    assert not progress.writes(environ)
-    assert progress.writes(
+    assert not progress.is_kept(environ)
+    assert progress.is_kept(
         {"LABKIT_PROGRESS": "somewhere", **{k: v for k, v in environ.items() if v}}
     )
 
@@ -61,7 +61,7 @@ def test_a_file_that_is_not_ours_is_set_aside_and_said(tmp_path: Path, text: str
     assert "set aside" in progress.record(
         "1.1a-1", passed=True, environ={"LABKIT_PROGRESS": str(path)}
     )
-    assert progress.load(path) == Progress({"1.1a-1": Entry(True, 1)})
+    assert progress.load(path) == Progress({"1.1a-1": ExerciseRecord(True, 1)})
     assert (tmp_path / "progress.unreadable").read_text() == text
 
 
@@ -103,6 +103,33 @@ def test_lessons_name_themselves_in_their_first_cell(tmp_path: Path) -> None:
     ]
 
 
+def test_what_was_passed_under_an_old_id_counts_under_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    old = {"1.1b-1": {"passed": True, "tries": 2}, "1.1a-3": {"passed": False, "tries": 1}}
+    path.write_text(json.dumps({"exercises": {**old, "1.1c-9": {"passed": False, "tries": 4}}}))
+    moves = ({"1.1b-1": "1.1c-1", "1.1c-9": "1.1c-1"}, {"1.1c-1": "1.1d-1"})
+    assert progress.load(path, moves) == Progress(
+        {"1.1d-1": ExerciseRecord(True, 6), "1.1a-3": ExerciseRecord(False, 1)}
+    )
+
+
+def test_a_table_is_applied_once_although_ids_change_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = {"LABKIT_PROGRESS": str(tmp_path / "p.json")}
+    progress.record("1.1a-1", passed=True, environ=environ)
+    moves = (*moved.MOVES, {"1.1a-1": "1.1a-2", "1.1a-2": "1.1a-1"})
+    monkeypatch.setattr(progress, "MOVES", moves)
+    progress.record("1.1a-1", passed=False, environ=environ)
+    expected = {"1.1a-1": ExerciseRecord(False, 1), "1.1a-2": ExerciseRecord(True, 1)}
+    assert progress.load(tmp_path / "p.json").entries == expected
+
+
+def test_the_last_table_names_only_exercises_that_exist() -> None:
+    last = moved.MOVES[-1].values() if moved.MOVES else ()
+    assert {id for id in last if "-q" not in id} <= set(judges())
+
+
 @pytest.mark.usefixtures("registry")
 def test_the_map_shows_lessons_exercises_and_what_is_passed() -> None:
     for number in (1, 2, 3):
@@ -110,8 +137,8 @@ def test_the_map_shows_lessons_exercises_and_what_is_passed() -> None:
             lambda answer, budget: Verdict("holds", "x")
         )
     mine = {id: found for id, found in judges().items() if found.lesson == "99.1"}
-    state = Progress({"99.1-1": Entry(True, 2), "99.1-2": Entry(False, 1)})
-    text = map_of([Lesson("99.1", "99.1 Locks: one holder", 60)], mine, state)
+    state = Progress({"99.1-1": ExerciseRecord(True, 2), "99.1-2": ExerciseRecord(False, 1)})
+    text = map_of([Lesson("99.1", "99.1 Locks: one holder", 60)], mine, state, {"99.1": 2})
     assert text.splitlines()[0].split() == [
         "99.1",
         "Locks:",
@@ -119,16 +146,39 @@ def test_the_map_shows_lessons_exercises_and_what_is_passed() -> None:
         "holder",
         "60",
         "min",
-        "1",
-        "of",
-        "3",
     ]
     assert text.splitlines()[1:] == [
         "      [x] 99.1-1  Task 1",
         "      [~] 99.1-2  Task 2",
         "      [ ] 99.1-3  Task 3",
+        "      [ ] self-test: 0 of 2 questions",
         "1 of 3 exercises passed.",
     ]
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_lesson_is_done_by_its_exercises_and_its_self_test() -> None:
+    judge("99.1-1", title="Task", hints=("a", "b"))(lambda answer, budget: Verdict("holds", "x"))
+    mine = {id: found for id, found in judges().items() if found.lesson == "99.1"}
+    lesson = [Lesson("99.1", "99.1 Locks", 60)]
+    state = {"99.1-1": ExerciseRecord(True, 1), "99.1-q1": ExerciseRecord(True, 2)}
+    half = map_of(lesson, mine, Progress(state), {"99.1": 2})
+    assert "done" not in half
+    assert "[~] self-test: 1 of 2 questions" in half
+    state["99.1-q2"] = ExerciseRecord(True, 1)
+    done = map_of(lesson, mine, Progress(state), {"99.1": 2})
+    assert done.splitlines()[0].endswith("done")
+    assert "[x] self-test: 2 of 2 questions" in done
+
+
+def test_a_cell_shows_the_map_and_one_sentence_where_outputs_are_compared(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress.record("1.1a-1", passed=True)
+    assert "[x] 1.1a-1" in show_progress()
+    assert max(map(len, show_progress().splitlines())) <= 80
+    monkeypatch.delenv("LABKIT_PROGRESS")
+    assert show_progress() == "Run this cell: it shows the lessons, and what you have passed."
 
 
 def test_the_command_alone_prints_its_help(capsys: pytest.CaptureFixture[str]) -> None:
