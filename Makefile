@@ -1,10 +1,14 @@
 # The same commands without make, as on Windows: py tools/dev.py lab, py tools/dev.py test ...
 # ARGS goes to the tool behind a command: make lab ARGS="--no-browser", make test ARGS="-x"
 PYTHON := $(shell command -v python3 || command -v python)
-DEV = "$(PYTHON)" tools/dev.py
+DEV = $(if $(PYTHON),"$(PYTHON)",$(error $(NO_PYTHON))) tools/dev.py
+define NO_PYTHON
+no Python was found. Install Python 3.11 or newer: on Debian and Ubuntu "apt-get install python3 \
+python3-venv", on macOS "brew install python", elsewhere from python.org
+endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test browser bench notebooks lock
+.PHONY: help setup lab progress update reset test browser bench notebooks lock
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -12,8 +16,17 @@ help: ## show this
 setup: ## only set up .venv
 	@$(DEV) setup
 
-lab: ## set up, then open JupyterLab on the first notebook
+lab: ## set up, then open JupyterLab on the first lesson; ARGS=--originals for authors
 	@$(DEV) lab $(ARGS)
+
+progress: ## show the lessons and what you have passed
+	@$(DEV) progress
+
+update: ## take newer lessons into reading/ and keep your answers; ONLY=1_1a for one lesson
+	@$(DEV) update $(ONLY)
+
+reset: ## bring back as it was: ONLY=1_1a a lesson, ONLY=1.1a-2 an exercise
+	@$(DEV) reset $(ONLY)
 
 test: ## set up, then run everything that must be green
 	@$(DEV) test $(ARGS)

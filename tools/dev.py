@@ -25,7 +25,8 @@ WINDOWS = os.name == "nt"
 VENV_PYTHON = VENV / ("Scripts/python.exe" if WINDOWS else "bin/python")
 OLDEST = (3, 11)
 LOCKED_FOR = ["3.13", "3.12", "3.11"]
-LESSONS = ROOT / "notebooks"
+PACKAGES = ["-r", ROOT / "requirements.txt", "-e", ROOT]
+START = "00_start_here.ipynb"
 
 
 def say(message):
@@ -113,53 +114,106 @@ def set_up():
     """Bring `.venv` in line with the lock; quick when it is already."""
     runs = (version_of(VENV_PYTHON) or (0, 0)) >= OLDEST
     if runs and STAMP.exists() and STAMP.read_text() == fingerprint():
-        say(".venv is up to date")
         return
     began, uv = time.time(), find_uv()
-    say(f"setting up .venv with {'uv' if uv else 'venv and pip, which takes a minute or two'}")
+    if uv:
+        say("setting up .venv with uv, which takes some seconds")
+    else:
+        say("setting up .venv with venv and pip, which takes two or three minutes")
     if not runs or not (uv or answer(VENV_PYTHON, "-m", "pip", "--version")):
         make_venv(uv)
     if uv:
-        install = [uv, "pip", "install", "--quiet", "--python", VENV_PYTHON]
+        must(uv, "pip", "install", "--python", VENV_PYTHON, *PACKAGES)
     else:
-        install = [VENV_PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    must(*install, "-r", ROOT / "requirements.txt", "-e", ROOT)
+        install_with_pip()
     STAMP.write_text(fingerprint())
     say(f".venv is ready after {time.time() - began:.0f} s")
 
 
+def install_with_pip():
+    """Let pip install everything, and say how far it is: alone it is silent, or prints too much."""
+    lock = (ROOT / "requirements.txt").read_text().splitlines()
+    total = sum("==" in line for line in lock)
+    command = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    process = subprocess.Popen(
+        [str(part) for part in [*command, "--progress-bar", "off", *PACKAGES]],
+        cwd=str(ROOT),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+        errors="replace",
+    )
+    seen, printed = 0, []
+    for line in process.stdout:
+        printed.append(line)
+        if line.startswith(("Collecting ", "Requirement already satisfied")):
+            seen += 1
+            if seen % 10 == 0:
+                say(f"{min(seen, total)} of about {total} packages are there")
+        elif line.startswith("Installing collected packages"):
+            say("installing them, which takes as long again")
+    if process.wait():
+        print("".join(printed[-30:]))
+        fail("pip could not install the packages; its last words are above")
+
+
 def setup(arguments):
     """only set up .venv"""
+    say(".venv is up to date")
     return 0
 
 
 def lab(arguments):
-    """open JupyterLab on the first notebook"""
+    """open JupyterLab on the first lesson; --originals opens notebooks/, for authors"""
+    folder = "reading"
+    if "--originals" in arguments:
+        arguments = [argument for argument in arguments if argument != "--originals"]
+        folder = "notebooks"
+    else:
+        must(VENV_PYTHON, "-m", "labkit.course", "prepare")
     command = [
         str(VENV_PYTHON),
         "-m",
         "jupyterlab",
-        str(LESSONS / "00_start_here.ipynb"),
         f"--ServerApp.root_dir={ROOT}",
-    ]
-    command += [
+        f"--LabApp.default_url=/lab/tree/{folder}/{START}",
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        f"--LabServerApp.app_settings_dir={ROOT / 'tools' / 'lab_settings'}",
     ]
     say("opening JupyterLab; Ctrl-C twice stops it")
+    environment = in_venv(os.environ)
     if WINDOWS:
-        signal.signal(
-            signal.SIGINT, signal.SIG_IGN
-        )  # Ctrl-C is JupyterLab's, which asks before it stops the kernels
-        return run(*command, *arguments)
+        # Ctrl-C is JupyterLab's, which asks before it stops the kernels
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return subprocess.call([*command, *arguments], cwd=str(ROOT), env=environment)
     if os.geteuid() == 0:
-        command.append(
-            "--allow-root"
-        )  # JupyterLab refuses root otherwise; in a container there is no one else
+        # JupyterLab refuses root otherwise; in a container there is no one else
+        command.append("--allow-root")
     os.chdir(str(ROOT))
-    return os.execv(
-        command[0], [*command, *arguments]
-    )  # never returns: Ctrl-C is JupyterLab's here too
+    # never returns: Ctrl-C is JupyterLab's here too
+    return os.execve(command[0], [*command, *arguments], environment)
+
+
+def in_venv(environment):
+    """The environment with .venv active, so that `python` in JupyterLab's terminal is the course's."""
+    path = str(VENV_PYTHON.parent) + os.pathsep + environment.get("PATH", "")
+    return dict(environment, PATH=path, VIRTUAL_ENV=str(VENV))
+
+
+def progress(arguments):
+    """show the lessons and what you have passed"""
+    return run(VENV_PYTHON, "-m", "labkit.course", "progress", *arguments)
+
+
+def update(arguments):
+    """take newer versions of the lessons into reading/, and keep your answers"""
+    return run(VENV_PYTHON, "-m", "labkit.course", "update", *arguments)
+
+
+def reset(arguments):
+    """bring a lesson (1_1a) or an exercise (1.1a-2) back as it was"""
+    return run(VENV_PYTHON, "-m", "labkit.course", "reset", *arguments)
 
 
 def test(arguments):
@@ -231,7 +285,8 @@ def lock(arguments):
 
 
 COMMANDS = {
-    command.__name__: command for command in (setup, lab, test, browser, bench, notebooks, lock)
+    command.__name__: command
+    for command in (setup, lab, progress, update, reset, test, browser, bench, notebooks, lock)
 }
 
 

@@ -31,6 +31,14 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="session")
+def fresh_clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A lab on the lessons as a clone has them: with stored outputs, which it does not trust."""
+    scratch = tmp_path_factory.mktemp("fresh")
+    with jupyterlab(ROOT / "notebooks", scratch, stripped=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     chromium = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if chromium is None:

@@ -1,8 +1,9 @@
 """A JupyterLab of our own for the browser: private folders, a random token, on loopback, on a copy
 of the lessons.
 
-The copy keeps autosave away from the committed files, and is stripped of outputs, so that whatever
-is on the page came from this session. The server and its kernels are one process group, ended
+The copy keeps autosave away from the committed files. It is either stripped of outputs, so that
+whatever is on the page came from this session, or left as a fresh clone is: with its stored
+outputs, and not trusted. The server and its kernels are one process group, ended
 together."""
 
 from __future__ import annotations
@@ -47,8 +48,10 @@ def write_setting(settings: Path, extension: str, plugin: str, value: dict[str, 
     (folder / f"{plugin}.jupyterlab-settings").write_text(json.dumps(value))
 
 
-def copy_stripped(source: Path, root: Path) -> None:
+def copy_of(source: Path, root: Path, *, stripped: bool) -> None:
     shutil.copytree(source, root, ignore=shutil.ignore_patterns(".*"))
+    if not stripped:
+        return
     for path in root.rglob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
         for cell in notebook.cells:
@@ -88,15 +91,15 @@ def stop(server: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def jupyterlab(notebooks: Path, scratch: Path) -> Iterator[Lab]:
-    """A running JupyterLab on a stripped copy of the folder `notebooks`."""
+def jupyterlab(notebooks: Path, scratch: Path, *, stripped: bool = True) -> Iterator[Lab]:
+    """A running JupyterLab on a copy of the folder `notebooks`."""
     lab = Lab(
         f"http://127.0.0.1:{free_port()}",
         secrets.token_hex(16),
         scratch / "root",
         scratch / "settings",
     )
-    copy_stripped(notebooks, lab.root)
+    copy_of(notebooks, lab.root, stripped=stripped)
     write_setting(
         lab.settings,
         "apputils-extension",
@@ -122,6 +125,7 @@ def jupyterlab(notebooks: Path, scratch: Path) -> Iterator[Lab]:
     options = [
         "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={lab.url.rsplit(':', 1)[1]}", "--ServerApp.port_retries=0",
         f"--IdentityProvider.token={lab.token}", f"--ServerApp.root_dir={lab.root}", "--ServerApp.terminals_enabled=False",
+        "--LabApp.expose_app_in_browser=True",
         "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]  # fmt: skip
     log = scratch / "lab.log"

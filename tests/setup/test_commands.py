@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,39 @@ def test_a_folder_that_is_no_environment_is_left_alone(
     with pytest.raises(SystemExit, match="is no virtual environment; move it away"):
         dev.make_venv("uv")
     assert (tmp_path / "thesis.txt").exists()
+
+
+def started(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[list[str], dict[str, str]]:
+    """The command that `lab` becomes, and its environment."""
+    seen: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr(dev, "WINDOWS", False)
+    monkeypatch.setattr(dev, "run", lambda *command: 0)
+    monkeypatch.setattr(
+        dev.os, "execve", lambda path, command, environment: seen.append((command, environment))
+    )
+    dev.lab(list(arguments))
+    return seen[0]
+
+
+def test_the_lab_opens_the_reader_s_copy_of_the_first_lesson(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    command, environment = started(monkeypatch, "--no-browser")
+    assert "--LabApp.default_url=/lab/tree/reading/00_start_here.ipynb" in command
+    assert command[-1] == "--no-browser"
+    first = environment["PATH"].split(dev.os.pathsep)[0]
+    assert first == str(dev.VENV_PYTHON.parent)  # JupyterLab's terminals find the course's Python
+
+
+def test_authors_open_the_originals(monkeypatch: pytest.MonkeyPatch) -> None:
+    command, _ = started(monkeypatch, "--originals")
+    assert "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb" in command
+    assert "--originals" not in command
+
+
+def test_without_python_make_says_what_to_install() -> None:
+    done = subprocess.run(
+        ["make", "lab", "PYTHON="], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "no Python was found. Install Python 3.11 or newer" in done.stderr
