@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from labkit.messaging.outbox import Outbox as Outbox
     from labkit.messaging.outbox import create_outbox as create_outbox
     from labkit.messaging.relay import Relay as Relay
-    from labkit.messaging.relay import create_relay_claims as create_relay_claims
     from labkit.messaging.streams import RedisStreams as RedisStreams
     from labkit.messaging.subscriber import Early as Early
     from labkit.messaging.subscriber import Later as Later
@@ -41,7 +40,7 @@ else:
         event_graph="Edge EventGraph",
         inbox="Inbox create_inbox",
         outbox="Outbox create_outbox",
-        relay="Relay create_relay_claims",
+        relay="Relay",
         streams="RedisStreams",
         subscriber="Early Later Service Subscriber",
     )

@@ -1,24 +1,23 @@
-"""A bus: every message to every subscriber. The one in memory, for first cells and for trying every
-order of delivery.
+"""A bus delivers every message to every subscriber. This one is in memory, for a first cell and for
+trying every order of delivery.
 
-Shows: what any bus must do. It isolates subscribers (each has its own copy of a message, so that
-the failure of one is not the failure of another, nor of the publisher); it delivers **at least
-once**, again after a failure; and a message that cannot be handled goes to the dead letters with
-the reason, and the rest goes on. What a failure means, here and in `labkit.messaging.streams`:
+Shows: what any bus must do. It isolates the subscribers: each has its own copy of a message, so the
+failure of one is not the failure of another, nor of the publisher. It delivers **at least once**,
+again after a failure. A message that cannot be handled becomes a dead letter with the reason, and
+the others go on. What an error means, here and in `labkit.messaging.streams`:
 
 | the subscriber raises | the message |
 |---|---|
-| nothing | is done with |
-| `BadMessage` | is dead: it will be as bad tomorrow |
-| `Later` | is delivered again, however often |
-| `Early`, a kind of `Later` | too; in `streams`, until it is too old |
-| anything else | is delivered again, and dead after `deliveries` times |
+| nothing | is acknowledged |
+| `BadMessage` | becomes a dead letter: it will be as bad tomorrow |
+| `Later` | is delivered again, as often as it takes |
+| `Early`, a kind of `Later` | is delivered again; in `streams`, until it is too old |
+| anything else | is delivered again, and becomes a dead letter after `deliveries` attempts |
 
-Guarantees: nothing is delivered before it is asked for (`deliver`, `drain`), in whichever order the
-caller wants.
+Guarantees: nothing is delivered before the caller asks for it (`deliver`, `drain`), in any order
+the caller wants.
 
-Leaves out: memory that outlives the process. What is pending in a crash is lost, which is why there
-are brokers."""
+Leaves out: durability. What is pending is lost in a crash, which is why there are brokers."""
 
 from __future__ import annotations
 
@@ -32,22 +31,22 @@ from labkit.messaging.envelope import BadMessage
 from labkit.messaging.subscriber import Later
 
 Receive = Callable[[str], Awaitable[object]]
-"""Handles one message from the wire; `Subscriber.receive` is one."""
+"""Handles one message from the wire, as `Subscriber.receive` does."""
 
 
 class Bus(Protocol):
     """Where a relay publishes."""
 
     async def publish(self, wire: str) -> None:
-        """Have the message delivered to every subscriber. An error may mean that it will be, or
-        not: publish it again.
+        """Have the message delivered to every subscriber. After an error the outcome is unknown:
+        publish it again.
         """
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One copy of a message on its way, `attempt` 1 the first time; and what became of the attempt
-    before.
+    """One copy of a message on its way. `attempt` is 1 the first time; `failed` is the error of the
+    attempt before.
     """
 
     to: str
@@ -58,7 +57,8 @@ class Delivery:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message that `group` could not handle, and why. `id` is its place among the dead letters."""
+    """A message that `group` could not handle, and why. `id` identifies it among the dead
+    letters."""
 
     id: str
     group: str
@@ -68,8 +68,8 @@ class DeadLetter:
 
 
 class MemoryBus:
-    """A bus in one process. `pending` is what is on its way, oldest first; `dead` is what could not
-    be handled.
+    """A bus in one process. `pending` has the copies on their way, the oldest first; `dead` the
+    messages that could not be handled.
     """
 
     def __init__(self, *, deliveries: int = 5) -> None:
@@ -80,10 +80,11 @@ class MemoryBus:
         self.dead: list[DeadLetter] = []
 
     def __repr__(self) -> str:
-        return f"<MemoryBus, {len(self._receivers)} subscribers, {len(self.pending)} pending, {len(self.dead)} dead>"
+        counts = f"{len(self.pending)} pending, {len(self.dead)} dead"
+        return f"<MemoryBus, {len(self._receivers)} subscribers, {counts}>"
 
     def subscribe(self, name: str, receive: Receive) -> None:
-        """Have every message that is published from now on delivered to `receive`."""
+        """Deliver every message that is published from now on to `receive`."""
         if name in self._receivers:
             raise ValueError(f"{name!r} has subscribed already")
         self._receivers[name] = receive
@@ -93,7 +94,7 @@ class MemoryBus:
         self.pending += [Delivery(name, wire) for name in self._receivers]
 
     async def deliver(self, delivery: Delivery) -> bool:
-        """Make this attempt now; False when the message has to come again."""
+        """Make this attempt now; False when the message must be delivered again."""
         self.pending.remove(delivery)
         try:
             error = await failure(self._receivers[delivery.to](delivery.wire))
@@ -122,8 +123,8 @@ class MemoryBus:
     async def drain(
         self, choose: Callable[[Sequence[Delivery]], Delivery] = lambda pending: pending[0]
     ) -> int:
-        """Deliver, the `choose`n one first, until nothing is pending or all that is must wait;
-        returns how many were done.
+        """Deliver pending messages, each time the one that `choose` picks, until none is left or
+        all of them must wait; returns how many were handled.
         """
         done = waited = 0
         while self.pending and waited <= self._deliveries * len(self.pending):
@@ -134,8 +135,8 @@ class MemoryBus:
 
 
 async def failure(handling: Awaitable[object]) -> Exception | None:
-    """The error that handling a message ends in, if it does. Of cancellations only our own goes
-    through.
+    """The error that handling a message ended with, if any. Only a cancellation of our own task is
+    raised.
     """
     try:
         with only_our_cancellation("subscriber"):

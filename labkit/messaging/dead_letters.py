@@ -1,12 +1,13 @@
-"""Dead letters: what a group could not handle, kept with the reason until somebody looks.
+"""Dead letters: messages that a group could not handle, kept with the reason until somebody looks.
 
-Shows: a second stream, `<stream>.dead`. `bury` takes a message off what is pending and adds a
-letter there; `redrive` publishes it once more, when the mistake that killed it has been mended.
-Each is a script, which the server runs as a whole, and each is done by whoever takes the entry
-away.
+Shows: a second stream, `<stream>.dead`. `bury` acknowledges a message and adds a letter there;
+`redrive` publishes it once more, after the mistake behind it has been fixed. Each is a Lua script,
+which the server runs atomically, and only the caller that removes the entry writes the new one.
 
-Guarantees: a message becomes one letter, whoever else tries to bury it. Leaves out: telling anybody
-(watch the stream's length; beyond about 100,000 letters the oldest go), and sorting by reason.
+Guarantees: a message becomes one letter, even if several consumers try to bury it.
+
+Leaves out: alerting (watch the stream's length; beyond about 100,000 letters the oldest are
+dropped), and grouping by reason.
 
 Source: Hohpe and Woolf, "Enterprise Integration Patterns", 2003 (Dead Letter Channel, Invalid
 Message Channel)."""
@@ -27,7 +28,8 @@ _KEPT = 100_000
 _BURY = """
 local entry, most, wire, group, reason, deliveries = unpack(ARGV)
 if redis.call('XACK', KEYS[1], group, entry) == 0 then return 0 end
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', most, '*', 'wire', wire, 'group', group, 'reason', reason, 'deliveries', deliveries)
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', most, '*', 'wire', wire, 'group', group,
+    'reason', reason, 'deliveries', deliveries)
 return 1
 """
 _REDRIVE = """
@@ -51,7 +53,7 @@ class DeadLetters:
     async def bury(
         self, group: str, entry: str, fields: Fields, reason: str, deliveries: int
     ) -> None:
-        """Take the entry from what is pending in the group and put it here; leave one that is not
+        """Acknowledge the entry for the group and keep it as a letter; do nothing if it is not
         pending any more.
         """
         letter = field(fields, "wire") or "", group, reason, deliveries
@@ -65,8 +67,8 @@ class DeadLetters:
         ]
 
     async def redrive(self, letter: DeadLetter) -> bool:
-        """Publish it once more, to all groups: for the others it is a duplicate. False when it is
-        not here any more.
+        """Publish the letter once more, to all groups; the other groups see a duplicate. False when
+        the letter is not here any more.
         """
         return bool(
             await self._redis.eval(_REDRIVE, 2, self._dead, self._stream, letter.id, letter.wire)
@@ -74,14 +76,13 @@ class DeadLetters:
 
 
 def field(fields: Fields, name: str) -> Any:
-    """A field of an entry, from a client that decodes what it reads or from one that does not; None
-    when it is not there.
-    """
+    """A field of an entry, whether or not the client decodes its answers; None when it is
+    missing."""
     return fields.get(name.encode(), fields.get(name))
 
 
 def text(value: Any) -> str:
-    """What the client gave, as text; what is not UTF-8 in it is replaced."""
+    """The client's value as text, with replacement characters for what is not UTF-8."""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 

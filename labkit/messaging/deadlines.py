@@ -1,15 +1,16 @@
-"""Deadlines: a process that waits for events must end even when one never comes.
+"""Deadlines: a process that waits for events must end even if one of them never comes.
 
 Shows: a deadline is a row, set in the transaction that begins the process and cleared in the one
-that ends it. A worker takes the rows that are due: in one transaction it deletes the row, does what
-is to be done, and puts what it has to say (the order has timed out) into the outbox.
+that ends it. A worker takes the rows that are due: in one transaction it deletes the row, runs
+`when_due`, and adds the resulting events (the order has timed out) to the outbox.
 
 Guarantees: a deadline fires at most once, whatever the number of workers, and never after it was
-cleared: whoever deletes the row has the decision. One whose work raises holds up none of the
-others. If a process clears its deadline *before* it changes its own state, as the worker does, the
-two take their locks in one order and cannot deadlock.
+cleared: the transaction that deletes the row decides. A deadline whose work raises does not hold up
+the others. If a process clears its deadline *before* it changes its own state, as the worker does,
+the two take their locks in the same order and cannot deadlock.
 
-Leaves out: punctuality. A deadline fires when it is due and a worker looks, by the worker's clock.
+Leaves out: punctuality. A deadline fires when a worker looks after it is due, by the worker's
+clock.
 
 Sources: NServiceBus documentation, "Saga timeouts"; Richardson, "Microservices Patterns", 2018, ch.
 4 (process managers)."""
@@ -45,7 +46,7 @@ deadlines = Table(
 )
 
 WhenDue = Callable[[AsyncConnection, str], Awaitable[Iterable[Event]]]
-"""In one transaction: end this process, and return what to say about it."""
+"""End this process in the given transaction, and return the events to publish about it."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class _Cause:
 
 
 class Deadlines:
-    """The deadlines of one service, in the table `deadlines` of the database its processes are in."""
+    """The deadlines of one service, in the table `deadlines` of its own database."""
 
     def __init__(self, owner: str) -> None:
         self.owner = owner
@@ -66,8 +67,8 @@ class Deadlines:
     async def set(
         self, connection: AsyncConnection, process: str, due_at: float, *, cause: Cause
     ) -> None:
-        """Have the process end at `due_at` (seconds since 1970) at the latest. One that has a
-        deadline keeps it.
+        """Set the process's deadline to `due_at` (seconds since 1970). A process that has one
+        already keeps it.
         """
         if not math.isfinite(due_at):
             raise ValueError(f"due_at must be finite, in seconds since 1970, got {due_at!r}")
@@ -76,7 +77,7 @@ class Deadlines:
         await connection.execute(insert_if_new(deadlines).values(row))
 
     async def clear(self, connection: AsyncConnection, process: str) -> bool:
-        """The process has ended by itself; False when it has no deadline (any more)."""
+        """Clear the deadline of a process that ends; False when it has none, or none any more."""
         mine = delete(deadlines).where(
             deadlines.c.owner == self.owner, deadlines.c.process == process
         )
@@ -84,8 +85,8 @@ class Deadlines:
 
 
 class DeadlineWorker:
-    """Fires what is due. `outbox` is that of the same service; `within` bounds each transaction, in
-    seconds.
+    """Fires deadlines that are due. `outbox` belongs to the same service; `within` bounds each
+    transaction, in seconds.
     """
 
     def __init__(
@@ -113,8 +114,8 @@ class DeadlineWorker:
     async def fire(self, limit: int = 100) -> int:
         """Fire the `limit` oldest that are due, each in its own transaction; returns how many.
 
-        Raises `DatabaseUnavailable`; and, when it has been through the others, the first error of
-        those that could not fire: nothing of theirs was committed, and they are due as before."""
+        Raises `DatabaseUnavailable`; and, after trying all of them, the first error of a deadline
+        that could not fire. Nothing of that one was committed, and it is still due."""
         whole("limit", limit, 1)
         now, last, fired, broken = self._clock(), None, 0, None
         while fired < limit and (rows := await self._due(now, last, limit - fired)):
@@ -131,15 +132,13 @@ class DeadlineWorker:
         return fired
 
     async def work(self, poll: float = 1.0) -> None:
-        """Fire for ever; ends by cancellation, or by the error of one that could not fire, after
-        all the others.
+        """Fire for ever; ends by cancellation, or with the error of a deadline that could not fire,
+        after trying all the others.
         """
         await work(self.fire, poll=poll, observe=self._observe)
 
     async def _due(self, now: float, last: Row[Any] | None, limit: int) -> Sequence[Row[Any]]:
-        """The oldest that are due, after `last`: those before it have had their turn, also if they
-        raised.
-        """
+        """The oldest that are due, after `last`: those up to it have been tried already."""
         due = select(deadlines).where(
             deadlines.c.owner == self._deadlines.owner, deadlines.c.due_at <= now
         )
@@ -157,7 +156,7 @@ class DeadlineWorker:
     async def _fire(self, row: Row[Any]) -> bool:
         async with begin_immediate(self._engine, within=self._within) as connection:
             if not await self._deadlines.clear(connection, row.process):
-                return False  # it ended, or another worker fired it, since we looked
+                return False  # the process ended, or another worker fired it, since we looked
             for event in await relabel_os_errors(self._when_due(connection, row.process)):
                 cause = _Cause(row.cause_id, row.correlation)
                 await self._outbox.add(connection, event, aggregate=row.process, cause=cause)

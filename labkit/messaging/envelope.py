@@ -1,23 +1,24 @@
-"""Events on the wire: a frozen dataclass in an envelope that says which message it is and what it
+"""Events on the wire: a frozen dataclass in an envelope that identifies the message and what it
 belongs to.
 
-Shows: `Catalog(OrderPlaced, StockReserved, …)`, the explicit list of what a service can read,
-encodes and decodes envelopes.
-| field | what it answers |
+Shows: `Catalog(OrderPlaced, StockReserved, …)`, the explicit list of the event types that a service
+can read, encodes and decodes envelopes.
+
+| field | the question it answers |
 |---|---|
 | `id` | is this a duplicate? the same in every copy of the message |
-| `source`, `aggregate`, `sequence` | what order did its sender mean? 1, 2, 3 … per source and aggregate |
-| `correlation` | which piece of business is it part of? handed on from cause to effect |
+| `source`, `aggregate`, `sequence` | in which order were they sent? 1, 2, 3 … for each |
+| `correlation` | which business process is it part of? passed on from cause to effect |
 | `causation` | which message made its sender send it? None for the first |
-| `at` | when was it said, by its sender's clock (seconds since 1970) |
+| `at` | when was it sent, by its sender's clock (seconds since 1970) |
 
-Guarantees: what `decode` returns has the types and bounds that the dataclass declares, to the last
+Guarantees: what `decode` returns has the types and bounds that the dataclass declares, in every
 field; anything else is a `BadMessage` that names the field, the value and what is allowed. `encode`
-refuses what `decode` would refuse, so that nobody sends what nobody can read, nor what would come
-back as something else.
+refuses what `decode` would refuse or would read as something else, so no service sends what no
+service can read.
 
-Leaves out: versions of an event type (add `OrderPlacedV2` to the list; unknown fields are refused,
-not ignored), signatures.
+Leaves out: versions of an event type (add `OrderPlacedV2` to the catalog; unknown fields are
+refused, not ignored), signatures.
 
 Sources: CloudEvents 1.0.2 (id, source, type, subject, time); Hohpe and Woolf, "Enterprise
 Integration Patterns", 2003 (Correlation Identifier); EventStoreDB documentation, event metadata
@@ -34,7 +35,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 MAX_BYTES = 65_536
-"""How long a message may be on the wire."""
+"""The longest message allowed on the wire."""
 
 Event = Any
 """An instance of one of the frozen dataclasses in a catalog."""
@@ -44,8 +45,8 @@ _Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@-]{1,64}$")]
 
 
 class BadMessage(ValueError):
-    """What came is not a message of the catalog. It was not acted upon, and will be as bad when it
-    comes again.
+    """This is not a message of the catalog. Nothing was done, and delivering it again will not
+    help.
     """
 
     outcome = "failed"
@@ -56,7 +57,7 @@ class BadMessage(ValueError):
 
 
 class Cause(Protocol):
-    """What a new message takes over from the one that caused it; an `Envelope` is one."""
+    """What a new message takes over from the message that caused it, such as an `Envelope`."""
 
     @property
     def id(self) -> str:
@@ -64,12 +65,12 @@ class Cause(Protocol):
 
     @property
     def correlation(self) -> str:
-        """What they both belong to."""
+        """The business process that both belong to."""
 
 
 @dataclass(frozen=True)
 class Envelope:
-    """One message: the event, and what is said about it."""
+    """One message: the event and its metadata."""
 
     id: str
     source: str
@@ -106,7 +107,7 @@ class _Wire(BaseModel, Generic[E]):
 
 
 class Catalog:
-    """The types of events that may be on the wire, by name."""
+    """The event types that are allowed on the wire, by name."""
 
     def __init__(self, *types: type) -> None:
         self.types: dict[str, type] = {}
@@ -126,7 +127,8 @@ class Catalog:
         return f"<Catalog of {', '.join(self.types)}>"
 
     def encode(self, envelope: Envelope) -> str:
-        """The envelope as JSON. Raises `BadMessage` for what `decode` would not give back."""
+        """The envelope as JSON. Raises `BadMessage` for what `decode` would not return
+        unchanged."""
         if self.types.get(envelope.type) is not type(envelope.event):
             raise BadMessage("type", envelope.type, self._names())
         fields = {
@@ -141,9 +143,8 @@ class Catalog:
             wire = made.model_dump_json(warnings="none")
         except ValueError as error:  # what JSON cannot say
             raise BadMessage("data", envelope.event, "data that JSON can carry") from error
-        if (
-            self.decode(wire) != envelope
-        ):  # a subclass with more in it, an infinite number: JSON would lose it in silence
+        # A subclass with more fields, an infinite number: JSON would lose it silently.
+        if self.decode(wire) != envelope:
             raise BadMessage("data", envelope.event, "what comes back the same")
         return wire
 

@@ -1,20 +1,20 @@
-"""The event graph: who says what to whom, derived from the services' registrations, and what is
-wrong with it.
+"""The event graph: which service publishes which event to which other, derived from the services'
+registrations, and what is wrong with it.
 
-Shows: nobody has written the process of a choreography down, but the reactions say it.
-`EventGraph.of(services)` reads them; `problems()` lists, as sentences,
-- events that are said and that nobody hears, and events that are waited for and nobody says;
+Shows: nobody has written down the process of a choreography, but the registered reactions define
+it. `EventGraph.of(services)` reads them; `problems()` lists, as sentences,
+- events that nobody consumes, and events that are waited for and that nobody publishes;
 - cycles: an event that leads to itself again;
-- events after which no end is sure. A reaction says one of its `emits`, whichever; so an end is
-  sure when some service that hears the event ends the process, or when every event that it may say
-  in answer is sure to end it.
+- events after which no end is certain. A reaction publishes any one of its `emits`; so an end is
+  certain if some service that consumes the event ends the process, or if each event that it may
+  publish in answer is certain to end it.
 
-Guarantees: what `problems()` says follows from the registrations alone. An empty list means that
-each start leads to an end, **if every message is handled and every reaction says one of the events
-that it declares**.
+Guarantees: what `problems()` reports follows from the registrations alone. An empty list means that
+each start leads to an end, **if every message is handled and every reaction publishes one of the
+events that it declares**.
 
-Leaves out: what a reaction does, when it says nothing, and the order of messages: tests enumerate
-those."""
+Leaves out: what a reaction does, reactions that publish nothing, and the order of messages: tests
+enumerate those."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from labkit.messaging.subscriber import Service
 
 
 class Edge(NamedTuple):
-    """`service` hears `heard` ("" when it starts by itself) and may say `said` ("" for nothing), or
-    ends the process.
+    """`service` consumes the event `heard` ("" if it starts the process) and may publish `said` (""
+    for nothing), or ends the process in the state `ends`.
     """
 
     heard: str
@@ -39,7 +39,7 @@ class Edge(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class EventGraph:
-    """Everything that may be said and heard, by the names of events and services."""
+    """Every event that may be published and consumed, by the names of events and services."""
 
     edges: tuple[Edge, ...]
 
@@ -72,17 +72,17 @@ class EventGraph:
 
     @property
     def starts(self) -> tuple[str, ...]:
-        """The events that a service says by itself."""
+        """The events that start a process: published without another event before them."""
         return tuple(edge.said for edge in self.edges if not edge.heard)
 
     @property
     def said(self) -> frozenset[str]:
-        """Every event that some service may say."""
+        """Every event that some service may publish."""
         return frozenset(edge.said for edge in self.edges if edge.said)
 
     @property
     def heard(self) -> frozenset[str]:
-        """Every event that some service reacts to."""
+        """Every event that some service consumes."""
         return frozenset(edge.heard for edge in self.edges if edge.heard)
 
     @property
@@ -91,15 +91,15 @@ class EventGraph:
         return frozenset(edge.ends for edge in self.edges if edge.ends)
 
     def consumers(self, event: str) -> tuple[str, ...]:
-        """The services that react to this event."""
+        """The services that consume this event."""
         return tuple(dict.fromkeys(edge.service for edge in self.edges if edge.heard == event))
 
     def producers(self, event: str) -> tuple[str, ...]:
-        """The services that may say this event."""
+        """The services that may publish this event."""
         return tuple(dict.fromkeys(edge.service for edge in self.edges if edge.said == event))
 
     def cycles(self) -> list[tuple[str, ...]]:
-        """Every way in which an event leads to itself again, each once, from the event whose name
+        """Every path from an event back to itself, each once, starting at the event whose name
         comes first.
         """
         after = self._after()
@@ -114,7 +114,7 @@ class EventGraph:
         return [cycle for event in sorted(after) for cycle in walk((event,))]
 
     def sure_to_end(self) -> frozenset[str]:
-        """The events after which the process ends, whatever the services choose to answer."""
+        """The events after which the process ends, whichever events the services publish."""
         sure: set[str] = set()
         grown = True
         while grown:
@@ -128,8 +128,8 @@ class EventGraph:
         return frozenset(sure)
 
     def problems(self) -> list[str]:
-        """What is wrong, as sentences; nothing, when every event has a consumer and every start is
-        sure to end.
+        """What is wrong, as sentences; empty if every event has a consumer and every start is
+        certain to end.
         """
         unheard = [
             f"nobody hears {event}, said by {', '.join(self.producers(event))}"
@@ -146,7 +146,7 @@ class EventGraph:
         return [*unheard, *unsaid, *round_, *endless]
 
     def table(self) -> str:
-        """One line for each event and service that hears it, as text."""
+        """One line for each event and service that consumes it, as text."""
         rows = [("event", "said by", "heard by", "which may say", "and ends")]
         for event in dict.fromkeys(
             [*self.starts, *(edge.said for edge in self.edges if edge.said), *sorted(self.heard)]

@@ -1,20 +1,20 @@
-"""The inbox: a message that comes twice takes effect once.
+"""The inbox: a message that is delivered twice takes effect once.
 
 Shows: one table whose primary key is (consumer, message id), written **in the transaction of the
 effect**.
-- for an event: `first` says whether this is the first time; a handler that hears "no" has nothing
+- For an event: `first` says whether this is its first delivery. If not, the handler has nothing
   left to do.
-- for a command, whose sender waits for an answer: `once` runs the work and stores its answer, or
+- For a command, whose sender waits for an answer: `once` runs the work and stores its answer, or
   replays the stored one. A refusal is an answer too: what the work had written is undone (a
-  savepoint), and the refusal is stored in its place.
+  savepoint), and the refusal is stored instead.
 
-Guarantees: effect and entry are committed together or not at all, whatever crashes; of two
-deliveries at the same moment one waits for the other (PostgreSQL: for its row; SQLite: for the
-write lock) and then sees what it did.
+Guarantees: effect and entry are committed together or not at all, whatever crashes. Of two
+concurrent deliveries one waits for the other (PostgreSQL: for its row; SQLite: for the write lock)
+and then sees what it did.
 
-Leaves out: effects outside this database (a mail, another service's table): the inbox cannot take
-those back, they need a key of their own. Entries stay until `prune`, which must keep them for
-longer than a message can be on its way.
+Leaves out: effects outside this database (a mail, another service's table): the inbox cannot undo
+those, they need an idempotency key of their own. Entries stay until `prune`, which must keep them
+for longer than a message can be on its way.
 
 Sources: Richardson, "Microservices Patterns", 2018, ch. 3 (idempotent consumer); Helland 2012,
 "Idempotence Is Not a Medical Condition"; Stripe API, "Idempotent requests" (the stored answer)."""
@@ -61,11 +61,10 @@ def _no_refusals(error: Exception) -> Answer | None:
 
 
 class Inbox:
-    """What one consumer has received, in the table `inbox` of whichever database its effects are
-    in.
+    """The messages that one consumer has received, in the table `inbox` of the database that its
+    effects are in.
 
-    `clock` gives seconds since 1970. Consumers that share a database share the table and not its
-    rows."""
+    `clock` gives seconds since 1970. Consumers of one database share the table, not its rows."""
 
     def __init__(self, consumer: str, clock: Callable[[], float]) -> None:
         if not isinstance(consumer, str) or not 1 <= len(consumer) <= 64:
@@ -77,8 +76,8 @@ class Inbox:
         return f"<Inbox of {self.consumer}>"
 
     async def first(self, connection: AsyncConnection, message_id: str) -> bool:
-        """Enter the message, in the caller's transaction; False when it was there: its effect is
-        committed already.
+        """Enter the message in the caller's transaction; False if it was there before, and its
+        effect is committed already.
         """
         return await self._enter(connection, message_id, "")
 
@@ -94,10 +93,10 @@ class Inbox:
         """The answer to a command, and whether it is a replay. `work` runs at most once per
         message, in this transaction.
 
-        `refusal` turns an exception of `work` into the answer to store; where it gives None the
-        exception goes on, and with the caller's transaction the entry is undone: the command may be
-        sent again. `fingerprint` (at most 64 characters) stands for the payload; a message id that
-        comes with another one raises `KeyReused`."""
+        `refusal` turns an exception of `work` into the answer to store. If it returns None, the
+        exception is raised and the entry is rolled back with the caller's transaction: the command
+        may be sent again. `fingerprint` (at most 64 characters) stands for the payload; a message
+        id that comes with another fingerprint raises `KeyReused`."""
         if await self._enter(connection, message_id, fingerprint):
             try:
                 async with connection.begin_nested():
@@ -123,8 +122,8 @@ class Inbox:
         return Answer(row.status, row.body), True
 
     async def prune(self, connection: AsyncConnection, before: float) -> int:
-        """Forget what was received before this time (seconds since 1970); returns how many entries.
-        A message forgotten and delivered once more takes effect once more."""
+        """Delete the entries received before this time (seconds since 1970); returns how many. A
+        message whose entry is deleted and that is delivered again takes effect again."""
         old = delete(inbox).where(inbox.c.consumer == self.consumer, inbox.c.received_at < before)
         return (await connection.execute(old)).rowcount
 

@@ -1,17 +1,17 @@
-"""The outbox: what a service says is written where its state is written, in the same transaction.
+"""The outbox: a service writes its events where it writes its state, in the same transaction.
 
-Shows: `add` puts an event into the table `outbox` of the caller's transaction; a relay
-(`labkit.messaging.relay`) publishes it later. The other ways lose: publish after the commit, and a
-crash between the two leaves state that nobody hears of; publish before it, and a rollback leaves an
-event about nothing.
+Shows: `add` puts an event into the table `outbox` in the caller's transaction; a relay
+(`labkit.messaging.relay`) publishes it later. The alternatives lose: publish after the commit, and
+a crash between the two leaves a state that nobody hears of; publish before it, and a rollback
+leaves an event about nothing.
 
-Guarantees: state and event are committed together or not at all. Of one source and aggregate the
-events are numbered 1, 2, 3 … in the order of their commits, without gaps: the counter's row is
+Guarantees: state and event are committed together or not at all. The events of one source and
+aggregate are numbered 1, 2, 3 … in the order of their commits, without gaps: the counter's row is
 locked from `add` to the commit.
 
 Leaves out: the order between aggregates. Published rows stay until `prune`: they are the record of
-what was said, and `republish` can say it again to a broker that has forgotten. The counters stay
-for good: numbers are never given twice.
+what was published, and `republish` can send it again to a broker that has lost it. The counters are
+never deleted, so no number is given twice.
 
 Sources: Richardson, "Microservices Patterns", 2018, ch. 3 (transactional outbox); Debezium
 documentation, "Outbox Event Router"."""
@@ -78,8 +78,7 @@ counters = Table(
 
 
 class Outbox:
-    """What the service `source` has to say, in the table `outbox` of whichever database its state
-    is in.
+    """The events of the service `source`, in the table `outbox` of the database its state is in.
 
     `clock` gives seconds since 1970, `ids("event-")` a fresh id with that prefix.
     """
@@ -108,9 +107,9 @@ class Outbox:
         aggregate: str,
         cause: Cause | None = None,
     ) -> Envelope:
-        """Say `event` about `aggregate` when the caller's transaction commits. `cause` is the
-        message that led to it; without one, a new correlation begins. Raises `BadMessage` for what
-        no consumer could read."""
+        """Publish `event` about `aggregate` if the caller's transaction commits. `cause` is the
+        message that led to it; without one, a new correlation begins. Raises `BadMessage` for an
+        event that no consumer could read."""
         identity = self._ids("event-")
         made = Envelope(
             id=identity,
@@ -135,7 +134,7 @@ class Outbox:
         return made
 
     async def said(self, connection: AsyncConnection, correlation: str) -> list[Envelope]:
-        """Everything this service has said in one piece of business, in order, published or not."""
+        """All events of this service in one business process, in order, published or not."""
         mine = select(outbox.c.wire).where(
             outbox.c.source == self.source, outbox.c.correlation == correlation
         )
@@ -154,14 +153,14 @@ class Outbox:
         return int(await connection.scalar(mine) or 0)
 
     async def republish(self, connection: AsyncConnection, since: float) -> int:
-        """Have everything said since then (seconds since 1970) published once more: the broker may
-        have forgotten it.
+        """Mark what was added since then (seconds since 1970) as unpublished, for a broker that has
+        lost it; returns how many events.
         """
         again = update(outbox).where(outbox.c.source == self.source, outbox.c.added_at >= since)
         return (await connection.execute(again.values(published_at=None))).rowcount
 
     async def prune(self, connection: AsyncConnection, before: float) -> int:
-        """Forget what was published before then (seconds since 1970); returns how many events."""
+        """Delete what was published before then (seconds since 1970); returns how many events."""
         old = delete(outbox).where(outbox.c.source == self.source, outbox.c.published_at < before)
         return (await connection.execute(old)).rowcount
 

@@ -1,26 +1,28 @@
-"""A bus on Redis Streams: it remembers what was delivered and not acknowledged.
+"""A bus on Redis Streams, which remembers what was delivered and not acknowledged.
 
 Shows: what each command is for.
-- XADD appends a message (MAXLEN bounds the stream);
+- XADD appends a message (MAXLEN bounds the stream).
 - XREADGROUP gives each entry to one consumer of each group (a group is a service, a consumer one of
-  its processes) and notes it as *pending* under that consumer's name;
-- XACK, after the consumer's transaction, takes it off;
+  its processes) and notes it as *pending* under that consumer's name.
+- XACK removes it from there, after the consumer's transaction.
 - XAUTOCLAIM takes over what has been pending for longer than `retry_after`: its consumer has
-crashed, or could not handle it. What cannot be handled goes to the dead letters; which failure
-means what is in the table of `labkit.messaging.bus`. Dead is also a message that was delivered
-`deliveries` times and never finished: it may be what ends its consumers.
+  crashed, or could not handle it.
 
-Guarantees: a message is delivered at least once to every group, as long as the server keeps what it
-was given; one that cannot be handled never holds up the others, nor ends a consumer.
+A message that cannot be handled becomes a dead letter; the table in `labkit.messaging.bus` says
+which error means what. So does a message that was delivered `deliveries` times and never finished:
+it may be the reason why its consumers crash.
 
-Leaves out: order. What is delivered again comes after what was younger than it. Names of consumers
-that have ended: the group keeps them. And two ways to lose: a server that forgets (it crashes
-before it has written to disk, or fails over to a replica that lags), against which the outbox can
-`republish`; and a stream that is trimmed. What was pending then is told to `observe` as "trimmed";
-what a group had not read yet, to nobody.
+Guarantees: a message is delivered at least once to every group, as long as the server keeps its
+data. A message that cannot be handled neither holds up the others nor ends a consumer.
+
+Leaves out: order. A message that is delivered again comes after younger ones. The names of
+consumers that have ended stay in the group. And there are two ways to lose a message: a server that
+forgets (it crashes before it has written to disk, or fails over to a replica that lags), against
+which the outbox can `republish`; and a stream that is trimmed. A trimmed entry that was pending is
+reported to `observe` as "trimmed"; one that a group had not read yet is not reported at all.
 
 Source: Redis documentation, "Redis Streams" (consumer groups, the pending entries list). Needs
-Redis 7 or a Valkey."""
+Redis 7 or Valkey."""
 
 from __future__ import annotations
 
@@ -44,20 +46,20 @@ _Entry = tuple[Any, Fields]
 
 
 class NeverFinished(Exception):
-    """Each consumer that had the message ended before it was done with it: perhaps the message ends
-    them.
+    """Every consumer that had the message ended before it had handled it, perhaps because of the
+    message.
     """
 
 
 class RedisStreams:
     """The bus on the stream `stream` of one Redis, with its `dead` letters beside it. The client
-    gives bytes, or text that it decodes with `encoding_errors="replace"`: a strict one would end
-    every consumer at an entry that is not UTF-8.
+    returns bytes, or text decoded with `encoding_errors="replace"`: a strict client would end every
+    consumer at an entry that is not UTF-8.
 
-    Seconds: `retry_after` until an unacknowledged message is delivered again, longer than handling
-    a batch takes; `early_for`, how long a message may wait for another before it is dead; `wait`,
-    how long a read blocks for new ones, shorter than the client's own time-out. `max_length`: about
-    how many messages the stream keeps; more than any group may be behind."""
+    In seconds: an unacknowledged message is delivered again after `retry_after`, which must be
+    longer than handling a batch takes; a message that is `Early` becomes a dead letter after
+    `early_for`; a read blocks for `wait`, which must be shorter than the client's own time-out. The
+    stream keeps about `max_length` messages, which must be more than any group may be behind."""
 
     def __init__(
         self,
@@ -97,13 +99,13 @@ class RedisStreams:
         return f"<RedisStreams {self._stream}>"
 
     async def publish(self, wire: str) -> None:
-        """Append the message. After an error it may be there or not."""
+        """Append the message. After an error the outcome is unknown."""
         await self._redis.xadd(
             self._stream, {"wire": wire}, maxlen=self._max_length, approximate=True
         )
 
     async def subscribe(self, group: str) -> None:
-        """Make the group, if need be; it begins with the oldest message there is."""
+        """Create the group if it is missing; it begins with the oldest message in the stream."""
         try:
             await self._redis.xgroup_create(self._stream, group, id="0", mkstream=True)
         except ResponseError as error:
@@ -111,11 +113,11 @@ class RedisStreams:
                 raise
 
     async def deliver(self, group: str, consumer: str, receive: Receive, batch: int = 10) -> int:
-        """Take messages for this consumer, handle each, acknowledge it; returns how many are done
-        with.
+        """Read messages for this consumer, handle and acknowledge each; returns how many are
+        finished.
 
-        First those that were left pending, if it is time to look for them; then up to `batch` new
-        ones, for which it waits `wait` seconds. Raises `redis.RedisError`."""
+        First come those left pending, if it is time to look for them; then up to `batch` new ones,
+        for which it waits `wait` seconds. Raises `redis.RedisError`."""
         whole("batch", batch, 1)
         try:
             return await self._again(group, consumer, receive, batch) + await self._fresh(
@@ -133,18 +135,18 @@ class RedisStreams:
     async def work(
         self, group: str, consumer: str, receive: Receive, *, poll: float = 0.5, batch: int = 10
     ) -> None:
-        """Deliver for ever; ends by cancellation. `poll`: seconds to wait when the server cannot be
+        """Deliver for ever; ends by cancellation. Waits `poll` seconds when the server cannot be
         reached.
         """
 
         async def step() -> int:
             await self.deliver(group, consumer, receive, batch)
-            return 1  # having waited for messages is waiting enough
+            return 1  # the read itself has waited for messages
 
         await work(step, poll=poll, observe=self._observe)
 
     async def pending(self, group: str) -> int:
-        """How many messages the group's consumers have taken and not acknowledged."""
+        """How many messages the group's consumers have read and not acknowledged."""
         return int((await self._redis.xpending(self._stream, group))["pending"])
 
     async def _fresh(self, group: str, consumer: str, receive: Receive, batch: int) -> int:
@@ -157,7 +159,7 @@ class RedisStreams:
         )
 
     async def _again(self, group: str, consumer: str, receive: Receive, batch: int) -> int:
-        """Take over what has been pending for too long, whosever it was."""
+        """Take over what has been pending for too long, whichever consumer had it."""
         now = asyncio.get_running_loop().time()
         if now < self._look_again.get(group, 0.0):
             return 0
@@ -210,7 +212,7 @@ class RedisStreams:
     async def _attempt(self, receive: Receive, fields: Fields, times: int) -> None:
         if times > self._deliveries:
             raise NeverFinished(
-                f"delivered {times - 1} times, and whoever had it ended before it was done"
+                f"delivered {times - 1} times, and each consumer ended before it had handled it"
             )
         await receive(_wire(fields))
 

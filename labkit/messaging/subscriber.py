@@ -1,27 +1,28 @@
-"""A service of a choreography: which events it reacts to, what it says in answer, and how one
-delivery is handled.
+"""A service of a choreography: which events it reacts to, which events it publishes in answer, and
+how one delivery is handled.
 
-Shows: `Service` is the list of a service's reactions, made by a plain decorator, and nothing else:
-the event graph (`labkit.messaging.event_graph`) is derived from it. `Subscriber` runs it on a
-database: **one delivery is one transaction**, with the inbox entry, the effect and the events that
-the reaction returns in it.
+Shows: `Service` is the list of a service's reactions, registered by a plain decorator, and nothing
+else: the event graph (`labkit.messaging.event_graph`) is derived from it. `Subscriber` runs it on a
+database: **one transaction per delivery**, with the inbox entry, the effect and the resulting
+events in it.
 
     payments = Service("payments")
 
     @payments.on(StockReserved, emits=(PaymentCharged, PaymentDeclined))
     async def charge(connection, event, envelope): ...
 
-Guarantees: with a real inbox and outbox, a message has its effect once and its answer is said at
-least once, however often it is delivered and whatever crashes. What a reaction may say is declared:
-an event that is not in `emits` is an error, and nothing of that delivery is committed.
+Guarantees: with a real inbox and outbox, a message takes effect once and its resulting events are
+published at least once, however often it is delivered and whatever crashes. A reaction declares
+what it may publish: an event that is not in `emits` is an error, and nothing of that delivery is
+committed.
 
-Leaves out: the order of events. A reaction that finds its message early raises `Early`, and it is
-delivered again later; one that is late must be refused by a guarded UPDATE in the reaction. And
-what else a reaction may use: a server that it cannot reach is its failure, unless it raises
+Leaves out: the order of events. A reaction to a message that came too early raises `Early`, and the
+message is delivered again later; one that came too late must be refused by a guarded UPDATE in the
+reaction. If a reaction cannot reach another server, the delivery has failed, unless it raises
 `Later`.
 
 Sources: NServiceBus documentation, "Saga not found"; MassTransit documentation, "Missing instance"
-(redelivery of the early)."""
+(redelivery of early messages)."""
 
 from __future__ import annotations
 
@@ -39,31 +40,31 @@ from labkit.messaging.envelope import Catalog, Cause, Envelope, Event, names
 
 E = TypeVar("E")
 React = Callable[[AsyncConnection, E, Envelope], Awaitable[Iterable[Event]]]
-"""In one transaction: do what the event asks for, and return what to say."""
+"""Act on the event in the given transaction, and return the events to publish."""
 
 Handled = Literal["done", "duplicate", "ignored"]
 
 
 class Later(Exception):
-    """Not now: nothing of this delivery was done. The same message must be delivered again."""
+    """Not now: nothing of this delivery was committed, and the message must be delivered again."""
 
     outcome = "failed"
 
 
 class Early(Later):
-    """The message came before one that it builds on."""
+    """The message came before another one that it builds on."""
 
 
 class FirstTime(Protocol):
-    """What a subscriber asks its inbox; `labkit.sagas.Inbox` answers from a table."""
+    """What a subscriber needs of its inbox. `labkit.messaging.Inbox` has a table."""
 
     async def first(self, connection: AsyncConnection, message_id: str) -> bool:
         """Whether this message is new."""
 
 
 class Sends(Protocol):
-    """What a subscriber gives its events to; `labkit.sagas.Outbox` writes them into the same
-    transaction.
+    """What a subscriber needs of its outbox. `labkit.messaging.Outbox` writes to a table, in the
+    same transaction.
     """
 
     async def add(
@@ -74,13 +75,13 @@ class Sends(Protocol):
         aggregate: str,
         cause: Cause | None = None,
     ) -> Envelope:
-        """Say the event."""
+        """Publish the event."""
 
 
 @dataclass(frozen=True)
 class Reaction:
-    """What a service does about one type of event: it says one of `emits`, or nothing, and may end
-    the process as `ends`.
+    """How a service handles one type of event: it publishes one of `emits`, or nothing, and may end
+    the process in the state `ends`.
     """
 
     to: type
@@ -90,7 +91,7 @@ class Reaction:
 
 
 class Service:
-    """The reactions of one service, and what it says without having heard anything."""
+    """The reactions of one service, and the events that it publishes unprompted."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -101,23 +102,25 @@ class Service:
         return f"<Service {self.name}, reacts to {', '.join(names(self.reactions)) or 'nothing'}>"
 
     def says(self, *kinds: type, ends: str | None = None) -> None:
-        """The service says these events by itself; `ends`: the state in which the process is over
-        by then, if it is.
+        """Declare events that the service publishes unprompted. `ends`: the state in which they end
+        the process, if they do.
         """
         self.says_itself |= dict.fromkeys(kinds, ends)
 
     def on(
         self, kind: type[E], *, emits: Iterable[type] = (), ends: str | None = None
     ) -> Callable[[React[E]], React[E]]:
-        """React to events of this type with the decorated function, which is returned as it is.
+        """React to events of this type with the decorated function, which is returned unchanged.
 
-        `emits`: what it may say; `ends`: the state in which the process is over after it, if it is.
+        `emits`: the events it may publish; `ends`: the state in which it ends the process, if it
+        does.
         """
 
         def register(react: React[E]) -> React[E]:
             if kind in self.reactions:
                 raise ValueError(
-                    f"{self.name} reacts to {kind.__name__} already; one reaction to an event is allowed"
+                    f"{self.name} reacts to {kind.__name__} already; "
+                    "one reaction to an event is allowed"
                 )
             self.reactions[kind] = Reaction(kind, react, tuple(emits), ends)
             return react
@@ -157,11 +160,11 @@ class Subscriber:
         return f"<Subscriber {self.service.name}>"
 
     async def receive(self, wire: str | bytes) -> Handled:
-        """Handle one delivery; when this returns, the message may be acknowledged.
+        """Handle one delivery; once this returns, the message may be acknowledged.
 
-        Raises `BadMessage` (never deliver it again), `Later` (do), or what the reaction raises:
-        nothing was committed. When the commit itself got no answer, `Later` may come after the
-        effect: the inbox tells, the next time."""
+        Raises `BadMessage` (do not deliver it again), `Later` (deliver it again), or what the
+        reaction raises: nothing was committed. The exception is a commit that got no answer: then
+        `Later` may follow a committed effect, and the inbox finds out at the next delivery."""
         envelope = self._catalog.decode(wire)
         reaction = self.service.reactions.get(type(envelope.event))
         if reaction is None:

@@ -1,26 +1,25 @@
-"""A saga's definition: its steps in order, what undoes each, and how far it can turn back.
+"""A saga's definition: its steps in order, the compensation of each, and the point of no return.
 
 Shows: a saga as a value. Each step is one of three kinds:
-- `compensatable`: it can be undone by its `compensation` (None: there is nothing to undo, as of a
+- `compensatable`: it can be undone by its `compensation` (None: there is nothing to undo, as for a
   step that only reads);
-- `pivot`: the point of no return. Once it is done for certain, the saga only goes forward. Its own
-  compensation, if it has one, is called only while nobody knows whether the pivot happened; it must
-  then make sure that it never will;
-- `retriable`: it comes after the pivot and can only be done. When even its `retry` gives up, an
-  operator is needed.
+- `pivot`: the point of no return. Once it has certainly happened, the saga only goes forward. If
+  the pivot has a compensation, it is called only while the outcome of the pivot is unknown, and
+  must make sure that the pivot never happens afterwards;
+- `retriable`: it comes after the pivot and must succeed in the end. When its `retry` gives up, the
+  saga waits for an operator.
 
-Steps that are neighbours and name the same `group` run side by side, and are compensated side by
-side.
+Neighbouring steps with the same `group` run concurrently, and are compensated concurrently.
 
-A `local` step's action and compensation also get the connection: its effect is committed with the
-saga's own log, in one transaction, and so is done exactly once without any key.
+The action and the compensation of a `local` step also receive the connection: their effect is
+committed with the saga's own log, in one transaction, and so happens exactly once without a key.
 
-Guarantees: a definition that exists is sound; a wrong one raises `ValueError`, naming the step and
-the field.
+Guarantees: a definition that exists is valid; an invalid one raises `ValueError`, naming the step
+and the field.
 
 Leaves out: branches and loops. A step that is not needed can return at once.
 
-Source: Garcia-Molina & Salem 1987, "Sagas"; Richardson, "Microservices Patterns" (compensatable,
+Source: Garcia-Molina and Salem 1987, "Sagas"; Richardson, "Microservices Patterns" (compensatable,
 pivot, retriable)."""
 
 from __future__ import annotations
@@ -42,12 +41,10 @@ _ORDER: Mapping[str, int] = {"compensatable": 0, "pivot": 1, "retriable": 2}
 
 @dataclass(frozen=True)
 class Context:
-    """What a step is given: the saga's `input` and the `results` of the steps that are done, by
-    step name.
+    """What a step receives: the saga's `input`, and the `results` of the completed steps by name.
 
-    `key` is the idempotency key to send along: the same in every attempt, also after a crash, and
-    another one for the undo. In an undo, `results` has the step's own result only if it is known,
-    and `reason` says why the saga turned back. `deadline`: the saga's, in seconds since 1970."""
+    In a compensation, `results` has the step's own result only if it is known, and `reason` says
+    why the saga turned back. `deadline` is the saga's, in seconds since 1970."""
 
     saga_id: str
     step: str
@@ -60,25 +57,25 @@ class Context:
 
     @property
     def key(self) -> str:
-        """Saga, step and direction: what makes this effect this one, whoever asks for it and
-        however often.
+        """The idempotency key to send along: stable across retries and crashes, and different for
+        the action and the compensation.
         """
         return f"{self.saga_id}:{self.step}:{self.direction}"
 
 
 Action = Callable[..., Awaitable[Any]]
-"""`async (Context) -> result`; of a local step `async (Context, AsyncConnection) -> result`. The
-result must fit into JSON.
+"""`async (Context) -> result`, or for a local step `async (Context, AsyncConnection) -> result`.
+The result must fit into JSON.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One step. `timeout` bounds each call of action or compensation, in seconds; after it, the
-    outcome is unknown (that of a local step is known: it is rolled back).
+    """One step. `timeout` bounds each call of the action or the compensation, in seconds; a call
+    that times out has an unknown outcome (a local step is rolled back, so its outcome is known).
 
-    `undo_retry` is for the compensation, which deserves more patience than the action (None:
-    `retry`, as for the action)."""
+    `undo_retry` is the retry policy of the compensation, which deserves more patience than the
+    action (None: the same as `retry`)."""
 
     name: str
     action: Action
@@ -101,7 +98,8 @@ class Step:
             )
         if not 0 < self.timeout < math.inf:
             raise ValueError(
-                f"timeout of step {self.name!r} must be more than 0 seconds and finite, got {self.timeout!r}"
+                f"timeout of step {self.name!r} must be more than 0 seconds and finite, "
+                f"got {self.timeout!r}"
             )
         for what, called in (("action", self.action), ("compensation", self.compensation)):
             if not callable(called) and (what == "action" or called is not None):
@@ -110,23 +108,22 @@ class Step:
                 )
         if self.kind == "retriable" and self.compensation is not None:
             raise ValueError(
-                f"compensation of step {self.name!r} must be None, it comes after the pivot and is never undone; "
-                f"got {self.undo_name}"
+                f"compensation of step {self.name!r} must be None, it comes after the pivot and is "
+                f"never undone; got {self.undo_name}"
             )
         if self.group is not None and (self.local or self.kind == "pivot"):
-            raise ValueError(
-                f"step {self.name!r} cannot be in group {self.group!r}: it is {'local' if self.local else 'the pivot'}"
-            )
+            why = "local" if self.local else "the pivot"
+            raise ValueError(f"step {self.name!r} cannot be in group {self.group!r}: it is {why}")
 
     def retries(self, direction: Direction) -> Retry:
-        """When to call again, in this direction."""
-        return (
-            self.undo_retry if direction == "undo" and self.undo_retry is not None else self.retry
-        )
+        """The retry policy in this direction."""
+        if direction == "undo" and self.undo_retry is not None:
+            return self.undo_retry
+        return self.retry
 
     @property
     def undo_name(self) -> str:
-        """What the compensation is called: its function's name."""
+        """The name of the compensation's function."""
         return getattr(self.compensation, "__name__", f"undo {self.name}")
 
     def __repr__(self) -> str:
@@ -135,9 +132,7 @@ class Step:
 
 @dataclass(frozen=True)
 class SagaDefinition:
-    """The steps of one version of a saga. A saga that was started keeps to the version it was
-    started with.
-    """
+    """The steps of one version of a saga. A running saga keeps the version it was started with."""
 
     name: str
     version: int
@@ -162,12 +157,13 @@ class SagaDefinition:
         groups = [batch[0].group for batch in self.batches if batch[0].group is not None]
         if apart := sorted({group for group in groups if groups.count(group) > 1}):
             raise ValueError(
-                f"steps of a group must be neighbours of one kind, got group {apart[0]!r} in two places"
+                "steps of a group must be neighbours of one kind, "
+                f"got group {apart[0]!r} in two places"
             )
 
     @cached_property
     def batches(self) -> tuple[tuple[Step, ...], ...]:
-        """The steps in order; those of one group together."""
+        """The steps in order, those of one group together."""
         runs = groupby(
             enumerate(self.steps),
             key=lambda each: (each[1].group, each[1].kind if each[1].group else each[0]),
@@ -180,4 +176,5 @@ class SagaDefinition:
         return next((step for step in self.steps if step.kind == "pivot"), None)
 
     def __repr__(self) -> str:
-        return f"<saga {self.name} version {self.version}: {', '.join(step.name for step in self.steps)}>"
+        names = ", ".join(step.name for step in self.steps)
+        return f"<saga {self.name} version {self.version}: {names}>"

@@ -39,6 +39,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.base.calls import describe, only_our_cancellation
+from labkit.base.claims import UNCLAIMED
 from labkit.base.errors import ClaimLost
 from labkit.base.observe import Observe
 from labkit.base.transactions import begin_immediate, is_temporary
@@ -142,7 +143,7 @@ class Driver:
         append what is new to the log.
         """
         runtime, saga = self.runtime, self.saga
-        owner, until = None, 0.0
+        owner, until = None, UNCLAIMED
         if status in ACTIVE:
             owner, until = runtime.owner, runtime.clock() + longest + runtime.lease
         runtime.observe("saving", saga=saga.id, status=status)

@@ -1,9 +1,10 @@
-"""What can go wrong with an orchestrated saga, apart from its steps: each says that nothing was
-begun or changed.
+"""Errors of orchestrated sagas, apart from those of the steps. Each means that nothing was begun or
+changed.
 
-A lost claim is `labkit.base`'s `ClaimLost`; a saga id used again with another input, its
-`KeyReused`. Left out: what a step raises. That is the saga's business, and ends in its status and
-reason."""
+A lost claim is `ClaimLost` of `labkit.base`; a saga id that is used again with another input is its
+`KeyReused`.
+
+Leaves out: what a step raises. It becomes part of the saga's status and reason."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ class ClaimedElsewhere(ClaimLost):
 
 
 class SagaExists(ClaimLost):
-    """There is a saga of this id already."""
+    """A saga with this id exists already."""
 
     def __init__(self, saga_id: str) -> None:
         self.saga_id = saga_id
@@ -31,7 +32,7 @@ class SagaExists(ClaimLost):
 
 
 class UnknownSaga(LookupError):
-    """There is no saga of this id."""
+    """No saga has this id."""
 
     def __init__(self, saga_id: str) -> None:
         self.saga_id = saga_id
@@ -39,8 +40,8 @@ class UnknownSaga(LookupError):
 
 
 class UnknownDefinition(LookupError):
-    """This worker does not have the definition, or not the version that the saga is pinned to:
-    another worker may.
+    """This worker does not have the definition, or not the version the saga was started with.
+    Another worker may.
     """
 
     def __init__(self, name: str, version: int | None, known: Iterable[str]) -> None:
@@ -50,7 +51,7 @@ class UnknownDefinition(LookupError):
 
 
 class WrongStatus(Exception):
-    """What the operator asked for makes no sense in the saga's status."""
+    """The operator's request does not apply to a saga in this status."""
 
     def __init__(self, saga_id: str, status: str, allowed: Iterable[str]) -> None:
         self.saga_id, self.status, self.allowed = saga_id, status, tuple(allowed)

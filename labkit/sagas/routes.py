@@ -1,18 +1,17 @@
-"""The sagas over HTTP: what became of one, which are in a status, and what an operator does.
+"""The sagas over HTTP: the status of one, a list by status, and an operator's requests.
 
 Shows: `app.include_router(saga_routes(orchestrator))`. A service that starts a saga answers 202
-with its Location, `/sagas/{id}`, and drives nothing while the client waits: `orchestrator.work()`
-does, wherever it runs.
+with a Location, `/sagas/{id}`, and does not drive it while the client waits: `orchestrator.work()`
+does, in whichever process it runs.
 
-Guarantees: `GET /sagas/{id}` answers in the shape of the source document, names and statuses of the
-steps and of the compensations, from the database alone.
+Guarantees: `GET /sagas/{id}` answers in the shape of the source document, with the names and
+statuses of steps and compensations, from the database alone.
 
-Leaves out: who may operate, and who may read (errors are shown as the steps raised them: a few
-lines, no SQL). And problem details, which the app that includes the routes installs
+Leaves out: authorisation, for operators and for readers (they see the errors of the steps: a few
+lines, no SQL); problem details, which the app that includes the routes installs
 (`labkit.shop.problems` does).
 
-Source: RFC 9110, 15.3.3 (202 Accepted).
-"""
+Source: RFC 9110, 15.3.3 (202 Accepted)."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ SagaId = Annotated[str, Path(pattern=ID)]
 
 
 class Resolution(BaseModel):
-    """What was done by hand."""
+    """What the operator did by hand."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -57,27 +56,27 @@ def saga_routes(orchestrator: Orchestrator) -> APIRouter:
 
     @routes.get("/{saga_id}")
     async def status(saga_id: SagaId) -> dict[str, Any]:
-        """How far it has come, and why it turned back if it did."""
+        """How far the saga has come, and why it turned back, if it did."""
         return await orchestrator.status(saga_id)
 
     @routes.get("/{saga_id}/timeline")
     async def timeline(saga_id: SagaId) -> list[dict[str, Any]]:
-        """Everything that was written down of it, in order."""
+        """The saga's log, in order."""
         return await orchestrator.timeline(saga_id)
 
     @routes.post("/{saga_id}/cancel", status_code=202)
     async def cancel(saga_id: SagaId) -> dict[str, Any]:
-        """Ask it to turn back. Past its pivot it goes on."""
+        """Ask the saga to turn back. Past its pivot it continues."""
         return {"saga_id": saga_id, "status": await orchestrator.cancel(saga_id)}
 
     @routes.post("/{saga_id}/retry", status_code=202)
     async def retry(saga_id: SagaId) -> dict[str, Any]:
-        """Try again what failed."""
+        """Make the failed calls again."""
         return {"saga_id": saga_id, "status": await orchestrator.retry(saga_id)}
 
     @routes.post("/{saga_id}/resolve", status_code=202)
     async def resolve(saga_id: SagaId, resolution: Resolution) -> dict[str, Any]:
-        """Take what failed as done by hand."""
+        """Record that what failed was done by hand."""
         return {"saga_id": saga_id, "status": await orchestrator.resolve(saga_id, resolution.note)}
 
     return routes

@@ -1,33 +1,35 @@
-"""What is known of one saga: a log of facts, and the state that they add up to.
+"""The state of one saga, as the sum of the events in its log.
 
-Shows: the log is the truth, and `Saga.note` is the only way to the state. What runs on notes a fact
-as it learns it; what recovers notes the same facts as it reads them. So a recovered saga cannot
-differ from one that never crashed.
+Shows: the log is the truth, and `Saga.note` is the only way to change the state. A driver notes an
+event when it learns of it; recovery notes the same events when it reads them. So a recovered saga
+cannot differ from one that never crashed.
 
-A *leg* is one direction of one step: its doing, or its undoing.
+A *leg* is one direction of a step: its action ("do") or its compensation ("undo").
 
-| event | of | means |
+| event | of | meaning |
 |---|---|---|
-| started | a leg | a call is announced; whatever happens now, it may have happened |
-| called off | a leg | it was announced and never sent |
+| started | a leg | a call is announced; from now on it may have happened |
+| called off | a leg | the call was announced and never made |
 | completed | a leg | it happened |
 | retry | a leg | a call ended with this error; the next one is announced |
-| failed, unknown | a leg | no further call; a doing did not happen, or nobody knows; an undoing is `failed` either way |
-| again, resolved | a leg | an operator lets it be called again, or has seen to it by hand |
-| a status | the saga | it is in this status now, with its reason |
+| failed | a leg | no further call; an action did not happen, a compensation gave up |
+| unknown | a leg | no further call; nobody knows whether the action happened |
+| again | a leg | an operator allows further calls |
+| resolved | a leg | an operator has done it by hand |
+| a status | the saga | the saga has this status now, with this reason |
 
-Leaves out: where the log is kept (`store`).
-"""
+Leaves out: where the log is stored (`store`)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from labkit.base.claims import UNCLAIMED
 from labkit.sagas.definition import Direction, SagaDefinition, Step
 
 ACTIVE = ("pending", "running", "compensating")
-"""The statuses in which a worker has something to do."""
+"""The statuses in which a worker has work to do."""
 PARKED = ("compensation_failed", "stuck")
 """The statuses that wait for an operator."""
 Status = Literal[
@@ -38,8 +40,8 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 @dataclass(frozen=True)
 class Fact:
-    """One row of a saga's log. `at`: seconds since 1970; `data`: a result, or the error, or a
-    reason.
+    """One event, a row of a saga's log. `at`: seconds since 1970; `data`: the result, the error or
+    the reason.
     """
 
     seq: int
@@ -52,8 +54,8 @@ class Fact:
 
 @dataclass
 class Leg:
-    """How far the doing or the undoing of a step has come. `unsure`: an earlier call ended without
-    an answer.
+    """How far the action or the compensation of a step has come. `unsure`: an earlier call has an
+    unknown outcome.
     """
 
     status: str = "pending"
@@ -65,8 +67,8 @@ class Leg:
 
 @dataclass
 class Saga:
-    """A saga as it is known here. `revision` grows with every commit: whoever holds an old one may
-    not write.
+    """A saga as this worker knows it. `revision` grows with every commit; a worker with an old one
+    cannot write.
     """
 
     id: str
@@ -77,27 +79,24 @@ class Saga:
     created_at: float = 0.0
     revision: int = 0
     owner: str | None = None
-    lease_until: float = 0.0
+    lease_until: float = UNCLAIMED
     cancel_requested: bool = False
     status: str = "pending"
     reason: str | None = None
     log: list[Fact] = field(default_factory=list)
     saved: int = 0
-    """How many facts of the log are in the database."""
+    """How many events of the log are in the database."""
     _legs: dict[tuple[str, Direction], Leg] = field(default_factory=dict)
 
     @property
     def direction(self) -> Direction:
-        """Where it is heading."""
-        return (
-            "undo"
-            if self.status in ("compensating", "compensated", "compensation_failed")
-            else "do"
-        )
+        """Forward ("do") or back ("undo")."""
+        turned_back = self.status in ("compensating", "compensated", "compensation_failed")
+        return "undo" if turned_back else "do"
 
     @property
     def results(self) -> dict[str, Any]:
-        """The results of the steps that are done."""
+        """The results of the completed steps, by name."""
         return {
             name: leg.result
             for (name, way), leg in self._legs.items()
@@ -106,7 +105,7 @@ class Saga:
 
     @property
     def why_it_turned_back(self) -> str | None:
-        """The first reason, before anything that its compensations added."""
+        """The reason it turned back for, without what its compensations added later."""
         return next((fact.data for fact in self.log if fact.event == "compensating"), None)
 
     def leg(self, step: str, direction: Direction) -> Leg:
@@ -114,7 +113,7 @@ class Saga:
         return self._legs.setdefault((step, direction), Leg())
 
     def given_up(self) -> list[tuple[str, Direction]]:
-        """The legs that no further call will be made for: why a saga waits for an operator."""
+        """The legs that failed for good in the saga's direction: why it waits for an operator."""
         way = self.direction
         return [
             key
@@ -130,7 +129,7 @@ class Saga:
         direction: Direction | None = None,
         data: Any = None,
     ) -> None:
-        """Take one more fact into account."""
+        """Add one event to the log, and to the state."""
         self.log.append(Fact(len(self.log), at, event, step, direction, data))
         if step is None or direction is None:
             self.status, self.reason = event, data
@@ -167,8 +166,8 @@ def _move(leg: Leg, event: str, data: Any) -> None:
 
 
 def next_steps(definition: SagaDefinition, saga: Saga, but: Step | None = None) -> tuple[Step, ...]:
-    """The steps to do next, or to undo next; several only when they are of one group, none at the
-    end. `but`: taken as done.
+    """The steps to call or to compensate next: several only if they are in one group, none at the
+    end. The step `but` is taken as done.
     """
     forward = saga.direction == "do"
     for batch in definition.batches if forward else reversed(definition.batches):
@@ -195,7 +194,8 @@ def _to_undo(step: Step, saga: Saga) -> bool:
 
 
 def undo_is_due(step: Step, saga: Saga) -> bool:
-    """Whether the step has to be undone should the saga turn back: it happened, or may have."""
+    """Whether the step must be compensated when the saga turns back: it has or may have
+    happened."""
     return step.compensation is not None and saga.leg(step.name, "do").status in (
         "started",
         "unknown",
@@ -205,7 +205,7 @@ def undo_is_due(step: Step, saga: Saga) -> bool:
 
 
 def can_turn_back(definition: SagaDefinition, saga: Saga) -> bool:
-    """Whether everything that happened, or may have happened, can still be undone."""
+    """Whether every step that has or may have happened can still be compensated."""
     pivot = definition.pivot
     if pivot is None:
         return True

@@ -38,6 +38,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from labkit.base.claims import UNCLAIMED, Claim
 from labkit.base.errors import ClaimLost
 from labkit.base.transactions import (
     begin_immediate,
@@ -78,6 +79,7 @@ saga_log = Table(
     Column("direction", String(4)),
     Column("data", JSON(none_as_null=True)),
 )
+claims = Claim(sagas.c.owner, sagas.c.lease_until)
 _HEAD = (
     "id",
     "name",
@@ -168,7 +170,7 @@ async def write(connection: AsyncConnection, saga: Saga) -> None:
     it then. Raises `ClaimLost`, `SagaExists`.
     """
     await claim(
-        connection, saga, owner=None, lease_until=0.0, status=saga.status, reason=saga.reason
+        connection, saga, owner=None, lease_until=UNCLAIMED, status=saga.status, reason=saga.reason
     )
     await append(connection, saga)
 
@@ -224,7 +226,7 @@ async def claimable(
     Only of `known` definitions (name, version), and without the ids in `but`.
     """
     mine = [and_(sagas.c.name == name, sagas.c.version == version) for name, version in known]
-    free = or_(sagas.c.owner.is_(None), sagas.c.owner == owner, sagas.c.lease_until <= now)
+    free = claims.free(now, owner)
     found = select(sagas.c.id).where(sagas.c.status.in_(ACTIVE), free, or_(false(), *mine))
     if but:
         found = found.where(sagas.c.id.not_in(sorted(but)))

@@ -35,9 +35,10 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from labkit.base import claims
 from labkit.base.transactions import begin_immediate, create_tables
 from labkit.inventory.errors import OutOfStock, UnknownSku
-from labkit.messaging import deadlines, inbox, outbox, relay
+from labkit.messaging import deadlines, inbox, outbox
 from labkit.messaging.deadlines import Deadlines
 from labkit.messaging.envelope import Envelope, Event
 from labkit.messaging.subscriber import Service
@@ -216,7 +217,7 @@ async def open_choreography(engine: AsyncEngine) -> None:
         order_copies.metadata,
         inbox.metadata,
         outbox.metadata,
-        relay.metadata,
+        claims.metadata,
         deadlines.metadata,
     )
     async with begin_immediate(engine) as connection:

@@ -79,7 +79,7 @@ async def labkit(url: str, journal: str | None) -> AsyncIterator[Saga]:
     """labkit's orchestrator on the database of this URL."""
     if journal is None:
         engine = create_async_engine(url, pool_size=max(AT_ONCE), max_overflow=0)
-    else:  # SQLite has one writer at a time: waiting for the one connection is cheaper than waiting for its file lock
+    else:  # SQLite has one writer at a time: waiting for the connection is cheaper than for the file
         engine = sqlite_engine(str(make_url(url).database), pool_size=1, max_overflow=0)
         event.listen(engine.sync_engine, "connect", _durable(journal))
 
@@ -228,7 +228,10 @@ def _url(name: str, where: Path | str) -> str:
 def main() -> None:
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder, postgres() as url:
         rows = asyncio.run(measure(Path(folder), url))
-    note = f"Sagas of four steps; medians of {ROUNDS} interleaved rounds of {SAGAS}; target: at least {TARGET:g} times DBOS's."
+    note = (
+        f"Sagas of four steps; medians of {ROUNDS} interleaved rounds of {SAGAS}; "
+        f"target: at least {TARGET:g} times DBOS's."
+    )
     report("sagas", rows, packages=["dbos", "sqlalchemy", "aiosqlite", "asyncpg"], note=note)
 
 

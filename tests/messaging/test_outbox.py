@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from labkit.base.claims import create_turns
 from labkit.base.transactions import begin_immediate, use_write_ahead_log
-from labkit.messaging import BadMessage, Outbox, Relay, create_outbox, create_relay_claims
+from labkit.messaging import BadMessage, Outbox, Relay, create_outbox
 from tests.messaging.letters import CATALOG, Answered, Asked, Clock, Refused, numbered
 from tests.support.engines import engine_on, lost_commit
 
@@ -42,7 +43,7 @@ def play(url: str, scenario: Callable[[AsyncEngine, Outbox], Awaitable[Any]]) ->
         async with engine_on(url) as engine:
             await use_write_ahead_log(engine)
             await create_outbox(engine)
-            await create_relay_claims(engine)
+            await create_turns(engine)
             return await scenario(engine, Outbox("shop", CATALOG, clock=Clock(5.0), ids=numbered()))
 
     return asyncio.run(act())
@@ -260,9 +261,11 @@ def test_republish_says_it_again_and_prune_forgets_what_was_published(database: 
 
 
 @pytest.mark.parametrize("lease", [0.0, -1.0, float("inf"), float("nan")])
-def test_a_claim_needs_a_length(sqlite_url: str, lease: float) -> None:
+def test_a_turn_needs_a_length(sqlite_url: str, lease: float) -> None:
     async def scenario(engine: AsyncEngine, outbox: Outbox) -> None:
-        with pytest.raises(ValueError, match="lease must be more than 0 seconds and finite, got"):
+        with pytest.raises(
+            ValueError, match=r"lease must be between 0\.001 and 86400 seconds, got"
+        ):
             relay_of(engine, Lines(), lease=lease)
 
     play(sqlite_url, scenario)

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from labkit import real, sim
+from labkit.base.claims import create_turns
 from labkit.base.transactions import begin_immediate
 from labkit.messaging import (
     Early,
@@ -21,7 +22,6 @@ from labkit.messaging import (
     RedisStreams,
     Relay,
     create_outbox,
-    create_relay_claims,
 )
 from labkit.messaging.envelope import MAX_BYTES
 from labkit.world import Crash, Pause, Run, World
@@ -46,7 +46,7 @@ async def until_done(
 def failing(
     on: str, error: Exception, times: int = 10**9
 ) -> tuple[list[str], Callable[[str], Awaitable[None]]]:
-    """A receiver that raises `error` the first `times` times it gets `on`; and what it was given."""
+    """A receiver that raises `error` the first `times` times it gets `on`, and what it got."""
     seen: list[str] = []
 
     async def receive(wire: str) -> None:
@@ -189,7 +189,7 @@ def test_a_message_that_ends_every_consumer_is_dead_too() -> None:
         )
 
     kills = [Crash("c1", after="killing", nth=number, restart_after=0.1) for number in range(1, 4)]
-    why = "NeverFinished: delivered 3 times, and whoever had it ended before it was done"
+    why = "NeverFinished: delivered 3 times, and each consumer ended before it had handled it"
     assert sim.run(scenario, seed=None, faults=kills).result == (["good"], [("killer", why)], 3)
 
 
@@ -334,7 +334,7 @@ def test_a_server_that_forgets_loses_what_was_published_and_the_outbox_says_it_a
     async def scenario(world: World) -> Any:
         engine, bus = world.database(), bus_of(world)
         await create_outbox(engine)
-        await create_relay_claims(engine)
+        await create_turns(engine)
         outbox = Outbox("shop", CATALOG, clock=world.clock, ids=world.new_id)
         seen: list[str] = []
 

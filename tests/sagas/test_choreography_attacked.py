@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from labkit import sim
+from labkit.base import claims
 from labkit.base.transactions import begin_immediate, use_write_ahead_log
 from labkit.messaging import (
     BadMessage,
@@ -32,11 +33,9 @@ from labkit.messaging import (
     deadlines,
     inbox,
     outbox,
-    relay,
 )
 from labkit.messaging.bus import Receive
 from labkit.messaging.inbox import create_inbox
-from labkit.messaging.relay import create_relay_claims
 from labkit.shop import order_copies, purchases
 from labkit.shop.choreography import open_choreography
 from labkit.shop.order_events import StockRefused, order_catalog
@@ -313,16 +312,16 @@ def test_a_round_that_could_do_nothing_is_refused_by_name(sqlite_url: str, numbe
 
 
 def test_processes_that_start_at_once_all_find_their_tables(postgres_url: str) -> None:
-    """Two CREATE TABLE of one name at once end in an error on PostgreSQL, with IF NOT EXISTS too."""
+    """Two CREATE TABLE of one name at once are an error on PostgreSQL, with IF NOT EXISTS too."""
     parts = (
         purchases.metadata,
         order_copies.metadata,
         inbox.metadata,
         outbox.metadata,
-        relay.metadata,
+        claims.metadata,
         deadlines.metadata,
     )
-    each = (create_inbox, create_outbox, create_relay_claims, create_deadlines)
+    each = (create_inbox, create_outbox, claims.create_turns, create_deadlines)
 
     async def act() -> list[Any]:
         async with engine_on(postgres_url) as engine:
