@@ -79,7 +79,7 @@ async def labkit(url: str, journal: str | None) -> AsyncIterator[Saga]:
     """labkit's orchestrator on the database of this URL."""
     if journal is None:
         engine = create_async_engine(url, pool_size=max(AT_ONCE), max_overflow=0)
-    else:  # SQLite has one writer at a time: waiting for the connection is cheaper than for the file
+    else:  # SQLite has one writer at a time: waiting for the connection is cheaper than its lock
         engine = sqlite_engine(str(make_url(url).database), pool_size=1, max_overflow=0)
         event.listen(engine.sync_engine, "connect", _durable(journal))
 
