@@ -30,11 +30,9 @@ from labkit.base.observe import Observe, ignore
 from labkit.base.transactions import begin_immediate, reading
 from labkit.base.validation import whole
 from labkit.base.working import work
-from labkit.inventory.events import Announce, HoldCancelled, to_nobody
-from labkit.inventory.lookup import find_where
-from labkit.inventory.model import Hold
+from labkit.inventory.model import Announce, Hold, HoldCancelled, to_nobody
 from labkit.inventory.tables import holds, undecided
-from labkit.inventory.transitions import enter
+from labkit.inventory.transitions import enter, find_where
 
 
 class Forwarder:

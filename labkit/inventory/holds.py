@@ -35,12 +35,11 @@ from labkit.base.transactions import begin_immediate, create_tables, reading, us
 from labkit.base.validation import between, text
 from labkit.inventory import transitions
 from labkit.inventory.errors import UnknownSku
-from labkit.inventory.events import Announce, to_nobody
-from labkit.inventory.ledger import Balance, Entry, record
-from labkit.inventory.lookup import availability, find
-from labkit.inventory.model import Availability, Hold, Lines, demand_of
+from labkit.inventory.ledger import Balance, LedgerEntry, record
+from labkit.inventory.model import Announce, Availability, Hold, Lines, demand_of, to_nobody
 from labkit.inventory.stock import create_inventory, inventory
 from labkit.inventory.tables import metadata, stock_ledger
+from labkit.inventory.transitions import availability, find
 
 MIN_TTL, MAX_TTL = 0.001, 30 * 86_400.0
 """How long a hold may be asked for at once, in seconds."""
@@ -185,5 +184,5 @@ async def create_reservations(engine: AsyncEngine, *, clock: Callable[[], float]
         now = clock()
         await record(
             connection,
-            [Entry(now, None, sku, "opened", Balance(on_hand=stock)) for sku, stock in shelf],
+            [LedgerEntry(now, None, sku, "opened", Balance(on_hand=stock)) for sku, stock in shelf],
         )

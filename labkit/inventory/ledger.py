@@ -71,7 +71,7 @@ class Balance:
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """A row of the ledger. `hold_id` is None when the movement was no hold's; `seq` is 0 until it
     is written.
     """
@@ -91,10 +91,10 @@ class Entry:
             if units
         ]
         whose = self.hold_id or "nobody's"
-        return f"<Entry {self.seq}: {whose}, {self.kind}, {self.sku}, {', '.join(moves) or 'nothing moved'}>"
+        return f"<LedgerEntry {self.seq}: {whose}, {self.kind}, {self.sku}, {', '.join(moves) or 'nothing moved'}>"
 
 
-async def record(connection: AsyncConnection, entries: Iterable[Entry]) -> None:
+async def record(connection: AsyncConnection, entries: Iterable[LedgerEntry]) -> None:
     """Write the entries, in the caller's transaction: the one that moves the units."""
     rows = [
         {
@@ -137,7 +137,7 @@ async def adjust(connection: AsyncConnection, sku: str, by: int, *, reason: str,
                 f"by must leave at most {MAX_QUANTITY} on hand, got {by!r} with {there} there"
             )
         raise OutOfStock(sku, -by, there)
-    await record(connection, [Entry(now, None, sku, "adjusted", Balance(on_hand=by), reason)])
+    await record(connection, [LedgerEntry(now, None, sku, "adjusted", Balance(on_hand=by), reason)])
     return int(left)
 
 
@@ -160,7 +160,7 @@ class Ledger:
 
     async def entries(
         self, sku: str | None = None, hold_id: str | None = None
-    ) -> tuple[Entry, ...]:
+    ) -> tuple[LedgerEntry, ...]:
         """The rows, of one SKU or hold or all, in the order in which they were written."""
         wanted = select(stock_ledger).order_by(stock_ledger.c.seq)
         if sku is not None:
@@ -170,7 +170,7 @@ class Ledger:
         async with reading(self.engine, within=self.within) as connection:
             rows = (await connection.execute(wanted)).all()
         return tuple(
-            Entry(
+            LedgerEntry(
                 row.at,
                 row.hold_id,
                 row.sku,

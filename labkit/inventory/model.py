@@ -9,9 +9,11 @@ Left out: customers and prices; a hold knows who has it, and what, no more.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from labkit.base.validation import text, whole
 
@@ -94,3 +96,54 @@ def demand_of(lines: Lines) -> tuple[tuple[str, int], ...]:
     if not demand:
         raise ValueError("lines must name at least one SKU, got none")
     return tuple(sorted(demand.items()))
+
+
+@dataclass(frozen=True)
+class HoldPlaced:
+    """The units are set aside for the customer until `expires_at`, in seconds since 1970."""
+
+    hold_id: str
+    customer: str
+    expires_at: float
+
+
+@dataclass(frozen=True)
+class HoldConfirmed:
+    """The units are sold to the customer."""
+
+    hold_id: str
+    customer: str
+
+
+@dataclass(frozen=True)
+class HoldReleased:
+    """The customer, or somebody for them, gave the units back."""
+
+    hold_id: str
+    customer: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class HoldExpired:
+    """The time was up, and the units are back."""
+
+    hold_id: str
+    customer: str
+
+
+@dataclass(frozen=True)
+class HoldCancelled:
+    """A hold that was accepted and could not be kept: the customer must be told, and paid back."""
+
+    hold_id: str
+    customer: str
+    reason: str
+
+
+HoldEvent = HoldPlaced | HoldConfirmed | HoldReleased | HoldExpired | HoldCancelled
+Announce = Callable[[AsyncConnection, HoldEvent], Awaitable[None]]
+
+
+async def to_nobody(connection: AsyncConnection, event: HoldEvent) -> None:
+    """The `announce` of a shop in which nobody listens."""

@@ -45,7 +45,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.base.errors import StaleToken
 from labkit.base.fencing import fenced_update
-from labkit.base.transactions import begin_immediate, create_tables, reading
+from labkit.base.transactions import begin_immediate, create_tables, insert_if_new, reading
 from labkit.base.validation import whole
 from labkit.inventory.errors import OutOfStock, UnknownSku
 
@@ -107,6 +107,22 @@ async def take_all(
     transaction undoes the rest.
     """
     return {sku: await take(connection, sku, demand[sku]) for sku in sorted(demand)}
+
+
+async def put_back(connection: AsyncConnection, units: Mapping[str, int]) -> None:
+    """Add units to what is on hand, in SKU order. A SKU that the inventory has lost meanwhile is
+    there again with its units: one lost row must not keep a sweeper from all others."""
+    for sku in sorted(units):
+        shelf = (
+            update(inventory)
+            .where(inventory.c.sku == sku)
+            .values(stock=inventory.c.stock + units[sku])
+        )
+        if not (await connection.execute(shelf)).rowcount:
+            await connection.execute(
+                insert_if_new(inventory).values(sku=sku, stock=0)
+            )  # another may restore it as well
+            await connection.execute(shelf)
 
 
 async def lock_all(connection: AsyncConnection, skus: Iterable[str]) -> None:

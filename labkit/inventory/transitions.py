@@ -1,63 +1,109 @@
-"""The transitions of a hold, each inside a transaction that the caller owns.
+"""Reading holds and stock as they are at an instant: a hold past its end counts for nothing,
+whether it was swept or not.
 
-Shows: a transition is a compare-and-set on the hold's status whose row count is checked, then the
-units move, then the ledger and the announcement are written: one transaction, so all of it or
-nothing.
-| transition | from → to | units |
-|---|---|---|
-| `place` | nothing → held | on hand → held |
-| `extend` | held → held, with a later end | stay |
-| `confirm` | held → confirmed | held → sold |
-| `release` | held → released | held → on hand |
-| `take_back` | held and overdue → expired | held → on hand |
+Guarantees: each answer is one statement, so it is one moment of the database: a hold is never seen
+without its lines, and the three places of a SKU always add up.
 
-A hold *does* take its units out of `inventory.stock`, which so means "nobody has a claim on these".
-Then the guard against overselling is the one UPDATE of 1.1a (`guarded`: … SET stock = stock - q
-WHERE stock >= q), it protects holds and direct sales against each other, and it is right on both
-databases. The other way, to leave the stock alone and to sum up the live holds, is a check over
-many rows: in READ COMMITTED two holds pass it at once.
-
-Guarantees: of two transitions of one hold at the same moment one wins, and the other is refused
-with what the first made of it; a transition repeated moves nothing, and is answered with the hold
-as it is by then. A hold counts for nothing from the instant `expires_at` on: `place` takes overdue
-holds of its SKUs back before it looks what is there, so abandoned units come back without a
-sweeper.
-
-A refusal is an exception: let it roll the transaction back, or run the transition in
-`connection.begin_nested()`. On SQLite the transaction must be one of `begin_immediate`. Locks are
-taken in one order, holds first (by end and id), then stock (by SKU), so that two transitions cannot
-deadlock.
-
-Leaves out: how often a hold may be extended. Clocks: the caller's `now` decides; a clock that is
-ahead ends holds early.
-
-Sources: Medusa issue 16569 and Magento pull request 3036 (check and reserve in one step); Spree
-pull request 13978 (expiry); be-BOP issue 533 (a renewal that stole back an expired hold)."""
+Leaves out: speed on a long history. `availability` sums all lines of a SKU ever held; a shop that
+asks often keeps a running sum, or puts `StockCache` in front."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, case, exists, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from labkit.base.errors import KeyReused
 from labkit.base.transactions import insert_if_new
-from labkit.inventory.errors import NotHeld
-from labkit.inventory.events import (
+from labkit.inventory.errors import NotHeld, UnknownHold
+from labkit.inventory.ledger import Balance, Kind, LedgerEntry, record
+from labkit.inventory.model import (
     Announce,
+    Availability,
+    Hold,
     HoldConfirmed,
     HoldExpired,
     HoldPlaced,
     HoldReleased,
     to_nobody,
 )
-from labkit.inventory.ledger import Balance, Entry, Kind, record
-from labkit.inventory.lookup import TIME_IS_UP, find, find_where
-from labkit.inventory.model import Hold
-from labkit.inventory.stock import CHUNK, inventory, lock_all, take_all
+from labkit.inventory.stock import CHUNK, inventory, lock_all, put_back, take_all
 from labkit.inventory.tables import hold_lines, holds
+
+TIME_IS_UP = "its time was up"
+
+
+async def find(connection: AsyncConnection, hold_id: str, *, now: float) -> Hold:
+    """The hold as it is at `now`. Raises `UnknownHold`."""
+    found = await find_where(connection, holds.c.id == hold_id, now=now)
+    if not found:
+        raise UnknownHold(hold_id)
+    return found[0]
+
+
+async def find_where(
+    connection: AsyncConnection, condition: ColumnElement[bool], *, now: float
+) -> list[Hold]:
+    """The holds of which this is true, as they are at `now`, by time of creation and id."""
+    wanted = select(holds, hold_lines.c.sku, hold_lines.c.quantity).outerjoin(
+        hold_lines, hold_lines.c.hold_id == holds.c.id
+    )
+    wanted = wanted.where(condition).order_by(holds.c.created_at, holds.c.id)
+    rows = (await connection.execute(wanted)).all()
+    return [_hold(list(lines), now) for _, lines in groupby(rows, key=lambda row: row.id)]
+
+
+async def availability(
+    connection: AsyncConnection, *, now: float, sku: str | None = None
+) -> dict[str, Availability]:
+    """Where the units of every SKU are (or of one: empty when there is none such), by SKU."""
+
+    def units(condition: ColumnElement[bool]) -> ColumnElement[int]:
+        return func.coalesce(func.sum(case((condition, hold_lines.c.quantity), else_=0)), 0)
+
+    held = holds.c.status == "held"
+    places = (
+        units(held),
+        units(holds.c.status == "confirmed"),
+        units(and_(held, holds.c.expires_at <= now)),
+    )
+    lines = inventory.outerjoin(hold_lines, hold_lines.c.sku == inventory.c.sku)
+    sums = select(inventory.c.sku, inventory.c.stock, *places)
+    sums = sums.select_from(lines.outerjoin(holds, holds.c.id == hold_lines.c.hold_id))
+    sums = sums.group_by(inventory.c.sku, inventory.c.stock).order_by(inventory.c.sku)
+    if sku is not None:
+        sums = sums.where(inventory.c.sku == sku)
+    rows = (await connection.execute(sums)).all()
+    return {
+        name: Availability(name, stock, held, sold, stock + overdue)
+        for name, stock, held, sold, overdue in rows
+    }
+
+
+def _hold(rows: Sequence[Row[Any]], now: float) -> Hold:
+    head = rows[0]
+    lines = tuple(
+        sorted((row.sku, row.quantity) for row in rows if row.sku is not None)
+    )  # a database may sort "B" behind "a"
+    hold = Hold(
+        head.id,
+        head.key,
+        head.customer,
+        head.status,
+        lines,
+        head.created_at,
+        head.expires_at,
+        head.reason,
+    )
+    if hold.status == "held" and hold.expires_at is not None and hold.expires_at <= now:
+        return replace(hold, status="expired", reason=TIME_IS_UP)
+    return hold
+
 
 HOLD, SELL, RETURN = (
     Balance(on_hand=-1, held=1),
@@ -216,22 +262,6 @@ async def enter(connection: AsyncConnection, hold: Hold, *, now: float) -> Hold 
     return first
 
 
-async def put_back(connection: AsyncConnection, units: Mapping[str, int]) -> None:
-    """Add units to what is on hand, in SKU order. A SKU that the inventory has lost meanwhile is
-    there again with its units: one lost row must not keep a sweeper from all others."""
-    for sku in sorted(units):
-        shelf = (
-            update(inventory)
-            .where(inventory.c.sku == sku)
-            .values(stock=inventory.c.stock + units[sku])
-        )
-        if not (await connection.execute(shelf)).rowcount:
-            await connection.execute(
-                insert_if_new(inventory).values(sku=sku, stock=0)
-            )  # another may restore it as well
-            await connection.execute(shelf)
-
-
 async def note(
     connection: AsyncConnection, done: Iterable[Hold], kind: Kind, move: Balance, *, now: float
 ) -> None:
@@ -239,7 +269,7 @@ async def note(
     unit.
     """
     entries = (
-        Entry(now, hold.id, sku, kind, move * quantity, hold.reason)
+        LedgerEntry(now, hold.id, sku, kind, move * quantity, hold.reason)
         for hold in done
         for sku, quantity in hold.lines
     )

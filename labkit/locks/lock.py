@@ -34,11 +34,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from labkit.locks._validation import lease_seconds, lock_name, milliseconds, wait_seconds
+from labkit.locks._waiting import LOOK_EVERY, take
 from labkit.locks.errors import LeaseLost, LockError, LockTimeout, LockUnknown
-from labkit.locks.server import LockServer, Unanswered
-from labkit.locks.settle import settle
-from labkit.locks.validation import lease_seconds, lock_name, milliseconds, wait_seconds
-from labkit.locks.waiting import LOOK_EVERY, take
+from labkit.locks.server import LockServer, Unanswered, settle
 
 logger = logging.getLogger(__name__)
 WITHIN = 2.0

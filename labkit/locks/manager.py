@@ -22,13 +22,11 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from labkit.base.validation import between
+from labkit.locks._validation import lease_seconds, lock_keys, milliseconds, wait_seconds
+from labkit.locks._waiting import take
 from labkit.locks.errors import LockTimeout, LockUnknown
-from labkit.locks.hold import Hold
-from labkit.locks.lease import Lease
-from labkit.locks.scripts import FENCED, NEXT
-from labkit.locks.server import LockServer, Unanswered
-from labkit.locks.validation import lease_seconds, lock_keys, milliseconds, wait_seconds
-from labkit.locks.waiting import take
+from labkit.locks.lease import Lease, RenewedLease
+from labkit.locks.server import FENCED, NEXT, LockServer, Unanswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ class LockManager:
         lease: float | None = None,
         wait: float | None = None,
         max_hold: float | None = None,
-    ) -> Hold:
+    ) -> RenewedLease:
         """Hold the keys over an `async with` block: see `hold.py`. Entering raises as `acquire`
         does.
         """
@@ -83,7 +81,7 @@ class LockManager:
             if max_hold is None
             else between(max_hold, "max_hold", seconds, math.inf)
         )
-        return Hold(self.acquire, keys, seconds, wait, most)
+        return RenewedLease(self.acquire, keys, seconds, wait, most)
 
     async def acquire(
         self, *keys: str, lease: float | None = None, wait: float | None = None

@@ -30,10 +30,8 @@ from contextlib import suppress
 from redis.asyncio import Redis
 
 from labkit.base.validation import between
-from labkit.locks.scripts import Script
-from labkit.locks.server import Unanswered
-from labkit.locks.settle import settle
-from labkit.locks.validation import lease_seconds, lock_keys, milliseconds, wait_seconds
+from labkit.locks._validation import lease_seconds, lock_keys, milliseconds, wait_seconds
+from labkit.locks.server import Script, Unanswered, settle
 
 DRIFT = 0.01
 DRIFT_SECONDS = 0.002

@@ -41,8 +41,7 @@ from labkit.base.transactions import (
     use_write_ahead_log,
 )
 from labkit.base.validation import whole
-from labkit.inventory.stock import inventory, summed, take_all
-from labkit.inventory.transitions import put_back
+from labkit.inventory.stock import inventory, put_back, summed, take_all
 from labkit.messaging import inbox
 from labkit.shop.refusals import Withdrawn
 

@@ -27,7 +27,7 @@ from redis.asyncio import Redis
 from redis.asyncio.lock import Lock as RedisPyLock
 
 from labkit.locks import Lock, LockManager
-from labkit.locks.scripts import Script
+from labkit.locks.server import Script
 from labkit.real.servers import valkey
 from tests.benchmarks._report import Row, report
 

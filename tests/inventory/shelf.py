@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.base.transactions import begin_immediate, reading
 from labkit.inventory import Availability, Balance, Holds, Ledger, create_reservations, reconcile
-from labkit.inventory.events import HoldEvent
-from labkit.inventory.lookup import availability
+from labkit.inventory.model import HoldEvent
 from labkit.inventory.stock import create_inventory
+from labkit.inventory.transitions import availability
 from labkit.world import History
 from tests.support.engines import engine_on
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from labkit.inventory import Escrow
 from labkit.inventory.errors import OutOfStock, QuotaSpent
-from labkit.inventory.escrow import CUSTOMERS
+from labkit.inventory.quotas import CUSTOMERS
 
 SITES = ("a", "b")
 Views = tuple[Escrow, Escrow]

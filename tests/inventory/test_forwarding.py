@@ -22,9 +22,9 @@ from labkit.inventory import (
     create_reservations,
     reconcile,
 )
-from labkit.inventory.lookup import find_where
 from labkit.inventory.stock import create_inventory
 from labkit.inventory.tables import holds, undecided
+from labkit.inventory.transitions import find_where
 from labkit.sim import crashes, falsify, lost_replies, partitions, pauses, run
 from labkit.world import Crash, Partition, World
 from tests.inventory.shelf import Shelf, filled, moments_of, on

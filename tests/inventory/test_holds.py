@@ -476,6 +476,6 @@ def test_what_is_printed_says_facts(sqlite_url: str) -> None:
         "<Hold hold-001 of ada, 1 mat, 2 tent, released: no money>",
         "<Holds on sqlite, for 10 s>",
         "<Ledger on sqlite>",
-        "<Entry 1: nobody's, opened, mat, on hand +1>",
-        "<Entry 6: hold-001, released, tent, on hand +2, held -2>",
+        "<LedgerEntry 1: nobody's, opened, mat, on hand +1>",
+        "<LedgerEntry 6: hold-001, released, tent, on hand +2, held -2>",
     ]

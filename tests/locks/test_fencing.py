@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from labkit.base import fenced_update
 from labkit.locks import LockManager, RedisFencedStore, SqlFencedStore, StaleToken
-from labkit.locks.fencing import metadata
+from labkit.locks.fenced_stores import metadata
 from labkit.sim import run, sweep
 from labkit.world import Pause, World
 from tests.support.servers import Server

@@ -15,7 +15,7 @@ from redis import exceptions
 from redis.asyncio import Redis
 
 from labkit.locks import Lease, Lock, LockManager
-from labkit.locks.settle import settle
+from labkit.locks.server import settle
 from labkit.sim import run
 from labkit.world import World
 from tests.support.servers import Server

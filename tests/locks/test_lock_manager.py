@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.asyncio.lock import Lock as RedisPyLock
 
 from labkit.locks import Holder, LeaseLost, LockError, LockManager, LockTimeout
-from labkit.locks.validation import lock_keys
+from labkit.locks._validation import lock_keys
 from tests.support.servers import Server
 
 

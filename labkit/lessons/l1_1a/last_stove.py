@@ -24,7 +24,7 @@ from labkit.course.judge import judge
 from labkit.lessons.l1_1a.two_keys import NEVER_GIVES_UP, Store, two_keys
 from labkit.lessons.shared.worst_first import worst_first
 from labkit.locks import LockManager, StaleToken
-from labkit.locks.scripts import FENCE
+from labkit.locks.server import FENCE
 from labkit.sim import Finding, falsify, pauses
 from labkit.world import Fault, Operation, Pause, Run, Slow, World
 

@@ -20,8 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from labkit.locks.errors import LockUnknown
-from labkit.locks.server import Bytes, LockServer, Otherwise, Unanswered
-from labkit.locks.settle import settle
+from labkit.locks.server import Bytes, LockServer, Otherwise, Unanswered, settle
 
 LOOK_EVERY = 0.5
 """Seconds after which a waiter looks by itself; well below the time after which its place lapses.

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 
 from labkit.base.validation import between
-from labkit.locks.scripts import RESERVED
+from labkit.locks.server import RESERVED
 
 MAX_KEY_BYTES = 1_024
 MAX_KEYS = 100

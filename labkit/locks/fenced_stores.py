@@ -26,10 +26,10 @@ from redis.asyncio import Redis
 from sqlalchemy import BigInteger, Column, MetaData, String, Table, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from labkit.base.errors import StaleToken
+from labkit.base.errors import StaleToken as StaleToken  # part of what a store answers
 from labkit.base.fencing import fenced_update, valid_token
 from labkit.base.transactions import insert_if_new
-from labkit.locks.scripts import Script
+from labkit.locks.server import Script
 
 metadata = MetaData()
 fenced_values = Table(

@@ -29,10 +29,10 @@ from labkit.inventory import (
     reconcile,
 )
 from labkit.inventory.errors import NotHeld, OutOfStock
-from labkit.inventory.events import HoldEvent
-from labkit.inventory.lookup import find_where
+from labkit.inventory.model import HoldEvent
 from labkit.inventory.stock import create_inventory
 from labkit.inventory.tables import holds
+from labkit.inventory.transitions import find_where
 from labkit.sim import crashes, falsify, lost_replies, pauses, run
 from labkit.world import Crash, Run, World
 from tests.inventory.shelf import Shelf, filled, moments_of, on
