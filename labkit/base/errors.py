@@ -1,14 +1,14 @@
 """Errors that every pattern shares: each answers "did it happen?".
 
-- `Refused`: definitely not, and asking again will not help. The refusals of stock and shop are
-  kinds of it.
-- `StaleToken`: a fenced resource refused an old token; nothing was read or written.
-- `KeyReused` and `KeyInProgress`: nothing of the request was begun. `ClaimLost`: nothing of it may
-  be committed.
-- `DatabaseUnavailable`: its `outcome` says whether the transaction definitely failed, or nobody
-  knows.
+- `Refused`: it did not happen, and a retry will not help. The refusals of the inventory and of the
+  shop are subclasses.
+- `StaleToken`: a fenced resource refused an old token. Nothing was read or written.
+- `KeyReused` and `KeyInProgress`: the request was not started.
+- `ClaimLost`: the work was taken over by another worker, and the transaction must not commit.
+- `DatabaseUnavailable`: its `outcome` says whether the transaction definitely failed or its outcome
+  is unknown.
 
-Leaves out: mistakes of the caller. Those are `ValueError` and `TypeError`, raised before anything
+Leaves out: mistakes of the caller. Those are a `ValueError` or `TypeError`, raised before anything
 is sent."""
 
 from __future__ import annotations
@@ -17,17 +17,13 @@ from typing import Literal
 
 
 class Refused(Exception):
-    """A definite no: it did not happen, and asking again will not help. The inventory's and the
-    shop's are kinds of it.
-    """
+    """A definite refusal: it did not happen, and a retry will not help."""
 
     outcome: Literal["failed"] = "failed"
 
 
 class StaleToken(Exception):
-    """A fenced resource refused: it has `seen` a newer token than the one `given`. Nothing was read
-    or written.
-    """
+    """A fenced resource has `seen` a newer token than `given`. Nothing was read or written."""
 
     def __init__(self, key: str, *, seen: int, given: int) -> None:
         self.key, self.seen, self.given = key, seen, given
@@ -35,11 +31,11 @@ class StaleToken(Exception):
 
 
 class KeyReused(Exception):
-    """The key was used before, for another payload."""
+    """The idempotency key was used before, with another payload."""
 
 
 class KeyInProgress(Exception):
-    """The first request with this key has not ended; it has `retry_after` seconds left to."""
+    """The first request with this key is still running. Its claim ends in `retry_after` seconds."""
 
     def __init__(self, retry_after: float) -> None:
         self.retry_after = retry_after
@@ -49,19 +45,19 @@ class KeyInProgress(Exception):
 
 
 class ClaimLost(Exception):
-    """The claim ran out and another request took the key over; nothing of this one may be
-    committed.
+    """The claim ended before the work did, and may have been taken over. The transaction must be
+    rolled back.
     """
 
 
 class DatabaseUnavailable(Exception):
-    """The database did not do it, or did not say. `outcome`: "failed" (definitely not committed) or
-    "unknown".
+    """The database could not be reached or did not answer. `outcome` is "failed" (definitely not
+    committed) or "unknown".
     """
 
     def __init__(self, outcome: Literal["failed", "unknown"], why: str) -> None:
         self.outcome: Literal["failed", "unknown"] = outcome
         self.why = why
-        super().__init__(
-            f"{why}; {'nothing was committed' if outcome == 'failed' else 'the commit may have happened or not'}"
-        )
+        failed = outcome == "failed"
+        what = "nothing was committed" if failed else "the commit may have happened or not"
+        super().__init__(f"{why}; {what}")

@@ -1,4 +1,4 @@
-"""The guard of a fenced row: an UPDATE that refuses a token older than the newest one the row has
+"""The guard of a fenced row: an UPDATE that refuses a token older than the newest one that row has
 seen.
 
 Source: Kleppmann 2016, "How to do distributed locking".
@@ -11,20 +11,20 @@ from typing import Any
 from sqlalchemy import Column, Update
 
 MAX_TOKEN = 2**53 - 1
-"""Lua compares numbers as doubles, which are exact up to there."""
+"""The largest token. Lua compares numbers as doubles, which are exact up to here."""
 
 
 def fenced_update(statement: Update, column: Column[Any], token: int) -> Update:
-    """The UPDATE, for rows whose `column` has seen no newer token than `token`; it also notes the
-    token there.
+    """`statement`, restricted to rows whose `column` holds no newer token than `token`. It also
+    writes the token into that column.
 
-    When it then changes no row, the row does not exist or the token is stale: look which, and raise
-    `StaleToken`."""
+    If it changes no row, either the row does not exist or the token is stale: read the row to tell,
+    and raise `StaleToken`."""
     return statement.where(column <= valid_token(token)).values({column: token})
 
 
 def valid_token(token: int) -> int:
-    """The token, if it is a whole number from 1 to `MAX_TOKEN`."""
+    """`token` if it is a whole number from 1 to `MAX_TOKEN`; else a `TypeError` or `ValueError`."""
     if isinstance(token, bool) or not isinstance(token, int):
         raise TypeError(f"token must be an int, got {token!r}")
     if not 0 < token <= MAX_TOKEN:

@@ -1,22 +1,21 @@
-"""Idempotency keys: a request repeated with the same key has one effect, and gets the first answer
-again.
+"""Idempotency keys: a request that is repeated with the same key has one effect and gets the first
+answer again.
 
-Shows: three steps on one table whose primary key is the client's key.
-1. `claim` inserts the key, in a transaction of its own, for the request that came first. Any other
-   request with that key is told: the stored answer (replay it), `KeyInProgress` (409, come back) or
-   `KeyReused` (422, the payload is another one).
-2. `complete` stores the answer **in the transaction of the effect**: both are committed, or neither
-   is.
-3. `release` gives the key back when nothing happened, so that a retry is a fresh attempt.
+Three steps, on one table whose primary key is the client's key:
+1. `claim` inserts the key for the first request, in a transaction of its own. Every other request
+   with that key gets the stored answer to replay, `KeyInProgress` (HTTP 409, retry later) or
+   `KeyReused` (HTTP 422, the payload differs).
+2. `complete` stores the answer **in the transaction of the effect**: both commit, or neither does.
+3. `release` deletes the key when nothing happened, so that a retry is a new attempt.
 
-Guarantees: one effect per key, whatever is lost, repeated or crashes, as long as the client repeats
-the key. A claim whose owner died is taken over after `claim_for` seconds; should the owner have
-been slow rather than dead, its `complete` finds that the claim is no longer its own and raises
-`ClaimLost`, which rolls its effect back. So a wrong clock costs an attempt and never a second
-effect.
+Guarantees: one effect per key, whatever is lost, repeated or crashes, as long as the client reuses
+the key. If the owner of a claim dies, another request takes the claim over after `claim_for`
+seconds. If the owner was only slow, its `complete` finds that the claim has changed hands and
+raises `ClaimLost`, which rolls back its effect. A wrong clock can waste an attempt, but cannot
+cause a second effect.
 
-Leaves out: pruning (delete by `created_at`; Stripe keeps keys for at least 24 hours) and scoping
-keys by account.
+Leaves out: pruning (delete by `created_at`; Stripe keeps keys for at least 24 hours) and keys
+scoped by account.
 
 Sources: Stripe API, "Idempotent requests"; IETF draft-ietf-httpapi-idempotency-key-header; Brandur
 Leach 2017, "Implementing Stripe-like idempotency keys in Postgres"."""
@@ -65,7 +64,7 @@ _CLAIM = Claim(idempotency_keys.c.owner, idempotency_keys.c.claimed_until)
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request was answered, as it is stored and replayed: an HTTP status and a body as text."""
+    """An answer as it is stored and replayed: an HTTP status, and the body as text."""
 
     status: int
     body: str
@@ -73,13 +72,12 @@ class Answer:
 
 @dataclass(frozen=True, repr=False)
 class IdempotencyKeys:
-    """The keys of one database, in the table `idempotency_keys` (make it with this module's
-    `metadata.create_all`).
+    """The keys of one database, in the table `idempotency_keys` (create it from this module's
+    `metadata`).
 
-    `clock` gives seconds since 1970; `within` bounds each transaction of its own, in seconds.
-
-    `claim_for` must exceed the longest request, or a slow one loses its claim and is refused at its
-    commit."""
+    `clock` returns seconds since 1970. `within` limits each of its own transactions, in seconds.
+    `claim_for` must be longer than the slowest request: a request that takes longer can lose its
+    claim and be refused at its commit."""
 
     engine: AsyncEngine
     clock: Callable[[], float]
@@ -93,7 +91,7 @@ class IdempotencyKeys:
             )
 
     async def claim(self, key: str, fingerprint: str, owner: str) -> Answer | None:
-        """Claim `key` for `owner` and return None, or return the answer to replay.
+        """Claim `key` for `owner` and return None; or return the stored answer, to be replayed.
 
         Raises `KeyReused`, `KeyInProgress`, `DatabaseUnavailable`.
         """
@@ -104,8 +102,8 @@ class IdempotencyKeys:
             new = await connection.execute(insert_if_new(idempotency_keys).values(row))
         if new.rowcount:
             return None
-        first = await self._read(key)  # somebody came first; who, and how far?
-        if first is None:  # and gave the key back meanwhile
+        first = await self._read(key)  # another request came first
+        if first is None:  # and has released the key since
             raise KeyInProgress(0.0)
         if first.fingerprint != fingerprint:
             raise KeyReused(f"key {key!r} was used for another request")
@@ -113,7 +111,7 @@ class IdempotencyKeys:
             return Answer(first.status, first.body)
         if now < first.claimed_until:
             raise KeyInProgress(first.claimed_until - now)
-        ended = _CLAIM.free(now)  # if nobody else has taken it over since we looked
+        ended = _CLAIM.free(now)  # unless another request has taken it over since the read
         take_over = update(idempotency_keys).where(_pending(key, first.owner), ended)
         async with begin_immediate(self.engine, within=self.within) as connection:
             taken = await connection.execute(take_over.values(claimed))
@@ -124,7 +122,7 @@ class IdempotencyKeys:
     async def complete(
         self, connection: AsyncConnection, key: str, owner: str, answer: Answer
     ) -> None:
-        """Store the answer, in the caller's transaction. Raises `ClaimLost`: let it roll that
+        """Store the answer in the caller's transaction. Raises `ClaimLost`, which must roll that
         transaction back.
         """
         store = (
@@ -136,10 +134,10 @@ class IdempotencyKeys:
             raise ClaimLost(f"the claim of key {key!r} by {owner!r} has ended")
 
     async def release(self, key: str, owner: str) -> None:
-        """Give the key back unless it was completed. Safe at any time: it waits for a commit still
-        under way and sees it.
+        """Delete the key unless the request was completed. Safe at any time: if a commit is under
+        way, this waits for it and sees its result.
 
-        Raises `DatabaseUnavailable`; the claim then ends by itself after `claim_for` seconds.
+        Raises `DatabaseUnavailable`; the claim then ends after `claim_for` seconds.
         """
         async with begin_immediate(self.engine, within=self.within) as connection:
             await connection.execute(delete(idempotency_keys).where(_pending(key, owner)))

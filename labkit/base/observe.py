@@ -1,7 +1,7 @@
-"""Who is told what a program does, for a test or a lesson that watches it.
+"""The callback to which a program reports what it does, so that a test or a lesson can watch it.
 
-Shows: `observe("held", hold=…)` at each point at which something has just become true; a world's
-`record` will do."""
+A pattern calls `observe("held", hold=…)` at each point at which something has just become true. In
+a lesson, the callback is the world's `record`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 
 class Observe(Protocol):
-    """Is told what happens: a kind, and the facts of it."""
+    """Called with the kind of event and its facts."""
 
     def __call__(self, kind: str, /, **facts: Any) -> object: ...
 
 
 def ignore(kind: str, /, **facts: Any) -> None:
-    """The `observe` of a program that nobody watches."""
+    """The default `observe`: it does nothing."""

@@ -1,14 +1,13 @@
-"""When to ask again: exponential backoff with jitter, an end to it, and errors after which asking
-again cannot help.
+"""A retry policy as a value: exponential backoff with jitter, a limit on attempts, and the errors
+that are never retried.
 
-Shows: a policy as a value. The waiting is the driver's, and so are the rules: an attempt whose
-outcome is unknown is asked again under the same idempotency key; a saga's attempts are counted in
-its log, so a crash does not start the count anew.
+The caller does the waiting and follows two rules: a call with unknown outcome is retried under the
+same idempotency key, and a saga counts its attempts in its log, so that a crash does not reset the
+count.
 
-Why jitter: without it, everybody whom an outage stopped comes back at the same moments (lesson
-1.2a, the compensation storm).
+Why jitter: without it, all clients that an outage stopped come back at the same moments.
 
-Leaves out: a retry budget over all sagas, and a circuit breaker (chapter 2).
+Leaves out: a retry budget shared by many callers, and a circuit breaker (chapter 2).
 
 Source: Brooker 2015, "Exponential Backoff And Jitter"; the field names follow Temporal's
 RetryPolicy in meaning."""
@@ -24,12 +23,12 @@ from labkit.base.errors import Refused
 
 @dataclass(frozen=True)
 class Retry:
-    """At most `attempts` calls (`math.inf`: for ever); after the nth, wait `first * factor**(n-1)`
-    seconds, at most `most`.
+    """At most `attempts` calls (`math.inf`: no limit). After the nth, the wait is
+    `first * factor**(n-1)` seconds, at most `most`.
 
-    `jitter` is the share of a wait that is drawn by lot: 0 none, 1 anything down to zero. An error
-    of a type in `never` ends it at once; `Refused`, a definite no, is one unless another tuple is
-    given."""
+    `jitter` is the part of a wait that is random: with 0 the wait is exact, with 1 it may be
+    anything down to zero. An error of a type in `never` is not retried; by default these are the
+    definite refusals."""
 
     attempts: float = 5
     first: float = 0.1
@@ -61,5 +60,5 @@ class Retry:
         return longest * (1 - self.jitter * rng.random())
 
     def gives_up(self, attempt: int, error: Exception) -> bool:
-        """Whether the `attempt`th call, having ended with this error, was the last one."""
+        """Whether no further call follows the `attempt`th, which ended with this error."""
         return attempt >= self.attempts or isinstance(error, self.never)

@@ -1,19 +1,18 @@
-"""An asynchronous engine on a SQLite file that goes to the database's thread once for each
-statement.
+"""An asynchronous engine on a SQLite file that visits the database's thread once per statement.
 
-aiosqlite does what it does in one thread per connection: a cursor is made there, a statement
-executed, its rows fetched, the cursor closed, four visits, and each wakes two threads. At the end
-SQLAlchemy's pool rolls back what has been committed, a fifth. Where a commit takes a fraction of a
-millisecond, as in a write-ahead log, the visits are most of the time.
+aiosqlite runs each connection in a thread of its own. Creating a cursor, executing a statement,
+fetching its rows and closing the cursor are four visits to that thread, and each wakes two threads.
+SQLAlchemy's pool adds a fifth: it rolls back what has already been committed. With a write-ahead
+log, a commit takes a fraction of a millisecond, and these visits take most of the time.
 
-Shows: the same in one visit. A statement is executed, read and closed before the thread answers; a
-rollback is left out where there is nothing to roll back.
+This engine does the same in one visit: a statement is executed, read and closed before the thread
+answers, and a rollback is skipped if there is nothing to roll back.
 
-Guarantees: what SQLite does, and in which order, is the same as with SQLAlchemy's own engine. A
-statement that failed is closed in its thread: with aiosqlite alone it is closed in the event
-loop's, which can stand still for the whole busy time-out.
+Guarantees: SQLite executes the same statements in the same order as with SQLAlchemy's own engine. A
+statement that failed is closed in the connection's thread; with aiosqlite alone it is closed in the
+event loop's thread, which can block for the whole busy time-out.
 
-Leaves out: streaming (the rows of a statement are read at once), and databases in memory (each
+Leaves out: streaming (all rows of a statement are read at once) and in-memory databases (each
 connection would have its own).
 
 Sources: aiosqlite 0.22, `core.py`; SQLAlchemy 2.0, `dialects/sqlite/aiosqlite.py`; PEP 249.
@@ -39,13 +38,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 def sqlite_engine(
     path: str | os.PathLike[str], *, busy_timeout: float = 5.0, **options: Any
 ) -> AsyncEngine:
-    """An engine on the SQLite file at `path`, which is made if it is not there.
+    """An engine on the SQLite file at `path`, which is created if it does not exist.
 
     `busy_timeout`: seconds that a statement waits for another connection's write. It waits in its
-    thread, where nothing can interrupt it: let it be shorter than the `within` of your
-    transactions. `options`: of SQLAlchemy's `create_async_engine`, but those that say how to
-    connect. Raises `ValueError` for these, for a path that is not a file's, and for a negative
-    time."""
+    thread and cannot be interrupted, so choose less than the `within` of your transactions.
+    `options`: those of SQLAlchemy's `create_async_engine`, except how to connect. Raises
+    `ValueError` for those, for a path that is not a file's, and for a negative time."""
     if not os.fspath(path) or os.fspath(path).startswith((":memory:", "file:")):
         raise ValueError(f"path must be that of a file, got {os.fspath(path)!r}")
     if not 0 <= busy_timeout < float("inf"):
@@ -66,8 +64,8 @@ def sqlite_engine(
 
 @dataclass
 class _Visits:
-    """How many were asked for, counted in the loop's thread, and how many are over, counted in the
-    connection's.
+    """Visits to the connection's thread: `asked` for (counted in the loop's thread) and `over`
+    (counted in the connection's).
     """
 
     asked: int = 0
@@ -75,12 +73,11 @@ class _Visits:
 
 
 class _Work:
-    """What is to be done in one visit, and what came of it. It is empty as soon as somebody has
-    taken that.
+    """One visit's work and its result. Taking the result empties it.
 
-    For the thread keeps its last work: a connection that it led to could never be forgotten, and
-    aiosqlite counts on that to end the thread; nor could the rows, or the error with all that its
-    traceback leads to."""
+    The thread keeps a reference to its last work. If that led to the connection, the connection
+    could never be garbage collected, which is how aiosqlite ends the thread; the rows, and the
+    error with its traceback, would be kept as well."""
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self._call: Callable[[], Any] | None = call
@@ -105,7 +102,7 @@ class _Work:
 
 
 class _Connection(aiosqlite.Connection):
-    """aiosqlite's, with a cursor of ours."""
+    """aiosqlite's connection, with our cursor."""
 
     def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
         super().__init__(connector, iter_chunk_size=64)
@@ -122,14 +119,16 @@ class _Connection(aiosqlite.Connection):
         return _Statement(self, self._conn)
 
     async def rollback(self) -> None:
-        """What was cancelled may still be under way, and its transaction not open yet."""
+        """Skipped if no visit is under way (a cancelled one may still be) and no transaction is
+        open.
+        """
         if self._visits.over < self._visits.asked or self.in_transaction:
             await super().rollback()
 
 
 class _Statement:
-    """A statement: executed, read and closed in one visit. What SQLAlchemy asks of a cursor is
-    here, and no more.
+    """A cursor whose statement is executed, read and closed in one visit. It has what SQLAlchemy
+    uses of a cursor, and no more.
     """
 
     def __init__(self, connection: _Connection, raw: sqlite3.Connection) -> None:
@@ -154,7 +153,7 @@ class _Statement:
         return rows[0] if rows else None
 
     async def fetchmany(self, size: int = 1) -> list[Any]:
-        await asyncio.sleep(0)  # whoever reads on and on must not keep the loop from all others
+        await asyncio.sleep(0)  # a long read must not starve the loop's other tasks
         return [self._rows.popleft() for _ in range(min(size, len(self._rows)))]
 
     async def fetchall(self) -> deque[Any]:
@@ -168,9 +167,7 @@ class _Statement:
 def _executed(
     raw: sqlite3.Connection, how: Callable[..., object], sql: str, parameters: Any
 ) -> tuple[Any, ...]:
-    """In the connection's thread: the description, the rows, their count, and the id of the last
-    one.
-    """
+    """Runs in the connection's thread: the description, the rows, the row count and the last id."""
     with closing(raw.cursor()) as cursor:
         how(cursor, sql, parameters)
         rows = deque(cursor.fetchall() if cursor.description else ())

@@ -1,25 +1,25 @@
-"""A write transaction that means the same on SQLite and on PostgreSQL, and whose failure says
-whether it happened.
+"""A write transaction that behaves the same on SQLite and PostgreSQL, and whose failure says
+whether it was committed.
 
-Shows: `begin_immediate(engine, within=seconds)`. On SQLite it is a real `BEGIN IMMEDIATE`: the
-write lock is taken before the first read, so that what is read cannot change before it is written.
-On PostgreSQL it is a plain transaction; rows are locked there. `reading(engine)` is its counterpart
-for reads.
+`begin_immediate(engine, within=seconds)` is a real `BEGIN IMMEDIATE` on SQLite: it takes the write
+lock before the first read, so that nothing that was read can change before it is written. On
+PostgreSQL it is an ordinary transaction, in which rows are locked. `reading(engine)` is the
+counterpart for reads.
 
-Guarantees: leaving the block without an exception means committed; leaving with
-`DatabaseUnavailable` means what its `outcome` says: "failed" (definitely not committed) or
-"unknown" (something broke while the COMMIT was under way). `within` bounds the whole block on the
-client, each statement on the server, and how long a stopped client can leave its transaction open
-there.
+Guarantees: if the block ends without an exception, the transaction is committed. If it ends with
+`DatabaseUnavailable`, the error's `outcome` says more: "failed" (definitely not committed) or
+"unknown" (something broke while the COMMIT was under way). `within` limits the whole block on the
+client, each statement on the server, and the time for which a stopped client can leave its
+transaction open there.
 
-Leaves out: retries (the caller knows whether its work may run twice) and distributed transactions.
-SQLite's own waiting for a lock (`connect_args={"timeout": seconds}`) runs in a thread that cannot
-be interrupted: let it be shorter than `within`.
+Leaves out: retries (only the caller knows whether its work may run twice) and distributed
+transactions. SQLite waits for a lock in a thread that cannot be interrupted, for the seconds given
+in `connect_args={"timeout": seconds}`: choose fewer than `within`.
 
-Why a BEGIN by hand: the sqlite3 module begins only before a statement that writes, so a SELECT
-before it belongs to no transaction at all. An engine that emits its own BEGIN by an event
-(SQLAlchemy's recipe) is asked for an immediate one through the execution option `sqlite_begin`; any
-other is taken as it comes, and nothing is configured on the engine.
+Why we send BEGIN ourselves: the sqlite3 module begins a transaction only before a statement that
+writes, so a SELECT before it runs outside of any transaction. An engine that sends its own BEGIN
+from an event (SQLAlchemy's recipe) is asked for an immediate one by the execution option
+`sqlite_begin`. No other engine needs to be configured.
 
 Sources: sqlite.org/lang_transaction.html; SQLAlchemy 2.0, "Serializable isolation / Savepoints /
 Transactional DDL" of the SQLite dialect; PostgreSQL 18, "Client Connection Defaults"
@@ -42,14 +42,14 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from labkit.base.errors import DatabaseUnavailable
 
-# SQLSTATE classes that speak of the server or of other transactions, not of this statement:
-# connection, rollback (deadlock, serialization), resources, lock not available, operator
-# intervention (time-out, shutdown); and two time-outs of class 25.
+# SQLSTATE classes that report the state of the server or another transaction, not a mistake in this
+# statement: connection, rollback (deadlock, serialization), resources, lock not available, operator
+# intervention (time-out, shutdown); and the two time-outs of class 25.
 _TEMPORARY = ("08", "40", "53", "55", "57", "25P03", "25P04")
 
 _OPENING = 5_413_226_817
-"""The advisory lock of those who make tables; any number that no other program on the database uses
-will do.
+"""The number of the advisory lock taken to create tables. Arbitrary, but nobody else on the
+database may use it.
 """
 
 
@@ -57,22 +57,22 @@ will do.
 async def begin_immediate(
     engine: AsyncEngine, *, within: float | None = None, writes_first: bool = False
 ) -> AsyncIterator[AsyncConnection]:
-    """Run the block in one write transaction; commit at its end, roll back on any exception.
+    """Run the block in one write transaction: commit at its end, roll back on any exception.
 
-    `within`: seconds for the whole block (None: as long as the engine allows). The block should
-    talk to this database only. `writes_first`: its first statement is an INSERT, UPDATE or DELETE
-    (with no WITH before it), which on SQLite takes the lock by itself: the BEGIN is saved. Raises
-    `ValueError` for a `within` that leaves no time, `DatabaseUnavailable` for everything that is
-    the database's doing."""
+    `within`: seconds for the whole block (None: no limit but the engine's). The block should talk
+    to this database only. `writes_first`: the first statement is an INSERT, UPDATE or DELETE
+    (without a WITH), which takes SQLite's write lock by itself and saves the BEGIN. Raises
+    `ValueError` if `within` is not positive, and `DatabaseUnavailable` if the database could not be
+    reached, was too slow or gave up the transaction."""
     _validate(within)
     committing = False
     try:
         async with asyncio.timeout(within) as limit, engine.connect() as connection:
             if not writes_first:
                 await connection.execution_options(sqlite_begin="IMMEDIATE")
-            async with (
-                connection.begin()
-            ):  # commits at its end; `commit()` in here would leave a failed one open in the pool
+            # It commits at its end. A `commit()` in here would leave a failed transaction open in
+            # the pool.
+            async with connection.begin():
                 await _begin(connection, writes_first)
                 if within is not None:
                     await _limit_statements(connection, within)
@@ -90,9 +90,7 @@ async def begin_immediate(
 async def reading(
     engine: AsyncEngine, *, within: float | None = None
 ) -> AsyncIterator[AsyncConnection]:
-    """Run the block on a connection to read from, for at most `within` seconds. Raises
-    `DatabaseUnavailable`.
-    """
+    """A connection to read from, for at most `within` seconds. Raises `DatabaseUnavailable`."""
     _validate(within)
     try:
         async with asyncio.timeout(within) as limit, engine.connect() as connection:
@@ -104,29 +102,26 @@ async def reading(
 
 
 async def use_write_ahead_log(engine: AsyncEngine) -> None:
-    """On SQLite, let the database file keep a write-ahead log, for good: readers and the writer no
-    longer block each other.
+    """Switch a SQLite file to a write-ahead log, permanently: readers and the writer no longer
+    block each other.
 
-    Without it a COMMIT can find the database locked by a reader.
+    Without it, a COMMIT can fail because a reader holds the file's lock.
     """
     if engine.dialect.name == "sqlite":
         async with engine.connect() as connection:
             driver: Any = (await connection.get_raw_connection()).driver_connection
-            async with driver.execute(
-                "PRAGMA journal_mode=WAL"
-            ):  # past SQLAlchemy, which might begin a transaction first
+            # Not through SQLAlchemy, which might begin a transaction first.
+            async with driver.execute("PRAGMA journal_mode=WAL"):
                 pass
 
 
 def is_temporary(error: BaseException) -> bool:
-    """Whether `error` is the database's state (down, busy, slow, a lock, a deadlock) and not a
-    fault of the statement.
+    """Whether `error` comes from the state of the database (down, busy, slow, a deadlock) and not
+    from the statement.
     """
     if isinstance(error, (PoolTimeout, OSError)):
         return True
-    if not isinstance(
-        error, DBAPIError
-    ):  # asyncpg's refusal of a connection comes as it is: "the database is starting up"
+    if not isinstance(error, DBAPIError):  # asyncpg's own: "the database system is starting up"
         return str(getattr(error, "sqlstate", "")).startswith(_TEMPORARY)
     state = getattr(error.orig, "sqlstate", None)
     if error.connection_invalidated or state is not None:
@@ -143,8 +138,8 @@ def _validate(within: float | None) -> None:
 
 
 class _InsertIfNew(Insert):
-    """Both dialects have a construct of their own for this, but neither is cached: it is compiled
-    anew for each row.
+    """Both dialects have their own construct for this, but SQLAlchemy does not cache it and would
+    compile it again for each row.
     """
 
     inherit_cache = True
@@ -157,28 +152,29 @@ def _on_conflict_do_nothing(insert: _InsertIfNew, compiler: SQLCompiler, **optio
 
 
 def insert_if_new(table: Table) -> Insert:
-    """INSERT … ON CONFLICT DO NOTHING: whether a row was there before is in the row count. It takes
-    no RETURNING.
+    """INSERT … ON CONFLICT DO NOTHING. The row count says whether the row is new. RETURNING is not
+    supported.
 
-    Better than catching the IntegrityError of a plain INSERT. On aiosqlite the cursor of a
-    statement that failed is freed on the event loop's thread, which then waits for whatever that
-    connection does next: it may be waiting for this very loop."""
-    return _InsertIfNew(table).inline()  # without RETURNING, which would have to stand behind
+    Better than catching the IntegrityError of a plain INSERT: on aiosqlite, the cursor of a failed
+    statement is freed on the event loop's thread, which then waits for the connection's next
+    operation, and that may be waiting for the loop."""
+    return _InsertIfNew(table).inline()  # no RETURNING, which would have to follow the suffix
 
 
 async def create_tables(connection: AsyncConnection, *wanted: MetaData) -> None:
-    """Create the tables that are missing. Of processes that start at once one does it, and the
-    others wait for its commit.
+    """Create the tables that are missing. If several processes start at once, one creates them and
+    the others wait for its commit.
 
-    On PostgreSQL by an advisory lock: two CREATE TABLE of one name at once end in an error there,
-    with IF NOT EXISTS too. On SQLite the transaction is alone anyway (`begin_immediate`)."""
+    PostgreSQL needs an advisory lock for that: two simultaneous CREATE TABLE of one name fail
+    there, even with IF NOT EXISTS. On SQLite, `begin_immediate` already admits one writer at a
+    time."""
     await one_at_a_time(connection)
     for metadata in wanted:
         await connection.run_sync(metadata.create_all)
 
 
 async def one_at_a_time(connection: AsyncConnection) -> None:
-    """Wait for whoever else on this database has called this, until their transaction ends."""
+    """Wait until every other transaction on this database that has called this has ended."""
     if connection.dialect.name == "postgresql":
         await connection.execute(
             text("SELECT pg_advisory_xact_lock(:opening)"), {"opening": _OPENING}
@@ -198,15 +194,17 @@ async def _limit_statements(connection: AsyncConnection, seconds: float) -> None
     if connection.dialect.name != "postgresql":
         return
     limit = f"{max(1, int(seconds * 1000))}ms"
-    both = "SELECT set_config('statement_timeout', :limit, true), set_config('idle_in_transaction_session_timeout', :limit, true)"
+    both = (
+        "SELECT set_config('statement_timeout', :limit, true),"
+        " set_config('idle_in_transaction_session_timeout', :limit, true)"
+    )
     await connection.execute(text(both), {"limit": limit})
 
 
 def _reason(error: BaseException, limit: asyncio.Timeout) -> str:
     end = limit.when()
-    late = (
-        end is not None and asyncio.get_running_loop().time() >= end
-    )  # the server, which has the same limit, may be first
+    # The server has the same limit and may have been first to give up.
+    late = end is not None and asyncio.get_running_loop().time() >= end
     if late or isinstance(error, TimeoutError):
         return "the database did not answer in time"
     if isinstance(error, PoolTimeout):

@@ -1,10 +1,12 @@
-"""Checks of what a caller passes: each error names the field, the value and what is allowed."""
+"""Argument checks. Each error names the field, the value and what is allowed."""
 
 from __future__ import annotations
 
 
 def between(value: float, field: str, low: float, high: float) -> float:
-    """A number of seconds from `low` to `high`; not a NaN, not a bool, not a string."""
+    """`value`, if it is a number of seconds from `low` to `high`. A NaN, a bool and a string are
+    not.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{field} must be a number of seconds, got {value!r}")
     if not low <= value <= high:
@@ -13,7 +15,9 @@ def between(value: float, field: str, low: float, high: float) -> float:
 
 
 def whole(field: str, value: int, least: int, most: int | None = None) -> int:
-    """A whole number from `least` to `most` (None: however large); not a bool, not a float."""
+    """`value`, if it is a whole number from `least` to `most` (None: no upper limit). A bool and a
+    float are not.
+    """
     if (
         isinstance(value, bool)
         or not isinstance(value, int)
@@ -26,7 +30,7 @@ def whole(field: str, value: int, least: int, most: int | None = None) -> int:
 
 
 def text(field: str, value: str, most: int) -> str:
-    """A text of 1 to `most` printable characters."""
+    """`value`, if it is a text of 1 to `most` printable characters."""
     if not isinstance(value, str):
         raise TypeError(f"{field} must be a str, got {value!r}")
     if (

@@ -1,8 +1,8 @@
 """A worker's loop: repeat a step for ever, outlive failures that pass, and report them.
 
-`work(step, poll=…)` calls `step()`, which returns how much it did. If it did something, it is called
-again at once. If it did nothing, or a database or broker could not be reached, it is called again
-after `poll` seconds.
+`work(step, poll=…)` calls `step()`, which returns how much it did. If it did something, it is
+called again at once. If it did nothing, or a database or broker could not be reached, it is called
+again after `poll` seconds.
 
 Guarantees: a transient failure does not end the worker, and is reported to `observe` as "trouble".
 Anything else is a mistake in the code and ends it, so that whoever started the worker hears of it.

@@ -1,5 +1,5 @@
-"""1.1 Stock and reservations: holds that end, a ledger that proves them, and promises and quotas for
-sites that may be cut off.
+"""1.1 Stock and reservations: holds that end, a ledger that proves them, and promises and quotas
+for sites that may be cut off.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Refusals of stock and reservations: definite ones, nothing was read or written."""
+"""Definite refusals of stock and reservations: nothing was changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class UnknownSku(Refused):
 
 
 class OutOfStock(Refused):
-    """Less is there than was wanted. `available` is what a read straight after the refusal saw."""
+    """Less is available than was wanted. `available` was read right after the refusal."""
 
     def __init__(self, sku: str, wanted: int, available: int) -> None:
         self.sku, self.wanted, self.available = sku, wanted, available
@@ -22,7 +22,7 @@ class OutOfStock(Refused):
 
 
 class QuotaSpent(OutOfStock):
-    """A site has not so many rights left; other sites may. `available` is what it has."""
+    """The site has too few rights left. Other sites may have more."""
 
     def __init__(self, sku: str, wanted: int, available: int, site: str) -> None:
         super().__init__(sku, wanted, available)
@@ -39,7 +39,7 @@ class UnknownHold(Refused):
 
 
 class NotHeld(Refused):
-    """The hold has ended, or was only accepted so far, as `status` says; nothing was changed."""
+    """The hold has ended or was only accepted, as `status` says. Nothing was changed."""
 
     def __init__(self, hold_id: str, status: str) -> None:
         self.hold_id, self.status = hold_id, status

@@ -1,22 +1,22 @@
-"""Accepting at a site that is cut off: its own database takes the holds, and they travel home when
-the way is open.
+"""Promises at a site that is cut off: its own database accepts holds, which are forwarded home when
+the connection is back.
 
-Shows: a site has the tables of the reservations and no stock. Its rows of undecided work are at the
-same time an outbox: `forward` copies accepted holds into the database with the stock, where a
-validator decides them, and `collect` brings the decisions back. A hold keeps its id on the way, so
-a copy that was sent twice is one hold.
+A site has the tables of the reservations, but no stock. Its table of undecided holds is at the same
+time an outbox: `forward` copies accepted holds into the database with the stock (home), where a
+validator decides them, and `collect` brings the decisions back. A hold keeps its id, so a copy that
+is sent twice is one hold.
 
 Guarantees: whatever crashes between the two databases, every hold accepted at the site reaches home
-once and its decision reaches the site, as long as both are up at the same time now and then. A
-request that a customer made at two sites with the same key is one hold: the second to arrive is
-cancelled at its site, with the reason; so is one whose id is taken.
+once and its decision reaches the site, as long as both are up at the same time now and then. If a
+customer sent a request to two sites with the same key, it is one hold: the second to arrive is
+cancelled at its site, with a reason. So is a hold whose id is taken.
 
-Leaves out: what a customer is told at the site in between: "accepted", which may be taken back. An
-event of the decision is announced at home; `announce` here is for the doubles, of which home knows
-nothing. A site's database is not for `reconcile`: the units of its holds are at home.
+Leaves out: what the customer is told meanwhile (the site says "accepted", which may be taken back).
+The event of a decision is announced at home; `announce` here is for the duplicates, which home does
+not have. `reconcile` is not for a site's database, because the units of its holds are at home.
 
-Source: Helland 2007, "Life beyond Distributed Transactions"; the outbox of lesson 1.2b, here
-without a broker."""
+Source: Helland 2007, "Life beyond Distributed Transactions".
+"""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from labkit.inventory.transitions import enter, find_where
 
 
 class Forwarder:
-    """Carries accepted holds from the database `site` to the database `home`, `batch` at a time,
-    and decisions back.
+    """Copies accepted holds from the database `site` to the database `home`, `batch` at a time, and
+    decisions back.
 
-    `clock` gives seconds since 1970; `within` bounds each transaction, in seconds: while home is
-    cut off, a call takes as long."""
+    `clock` returns seconds since 1970. `within` limits each transaction, in seconds; while home
+    cannot be reached, a call takes that long."""
 
     def __init__(
         self,
@@ -66,39 +66,38 @@ class Forwarder:
         return f"<Forwarder, {self._batch} at a time>"
 
     async def forward(self) -> int:
-        """Send one batch home, the oldest first; returns how many holds it was done with: sent, or
-        cancelled here as doubles.
+        """Send one batch home, the oldest first. Returns how many holds were sent, or cancelled
+        here as duplicates.
 
-        Raises `DatabaseUnavailable`: the batch is sent again.
+        After `DatabaseUnavailable`, the batch is sent again.
         """
         waiting = await self._waiting(forwarded=0)
         if not waiting:
             return 0
-        doubles: dict[str, str] = {}
+        duplicates: dict[str, str] = {}
         async with begin_immediate(self._home, within=self._within) as connection:
-            for hold in sorted(
-                waiting, key=lambda hold: hold.key
-            ):  # in one order, or two sites could wait for each other
+            # In one order, or two sites could wait for each other.
+            for hold in sorted(waiting, key=lambda hold: hold.key):
                 if (why := await self._arrive(connection, hold)) is not None:
-                    doubles[hold.id] = why
+                    duplicates[hold.id] = why
             self._observe("committing", what="forward")
         self._observe("forwarded", holds=len(waiting))
         async with begin_immediate(self._site, within=self._within) as connection:
             sent = update(undecided).where(undecided.c.hold_id.in_([hold.id for hold in waiting]))
             await connection.execute(sent.values(forwarded=1))
             for hold in waiting:
-                if hold.id in doubles and await _settle(
-                    connection, hold.id, "cancelled", doubles[hold.id]
+                if hold.id in duplicates and await _settle(
+                    connection, hold.id, "cancelled", duplicates[hold.id]
                 ):
                     await self._announce(
-                        connection, HoldCancelled(hold.id, hold.customer, doubles[hold.id])
+                        connection, HoldCancelled(hold.id, hold.customer, duplicates[hold.id])
                     )
             self._observe("committing", what="mark")
         return len(waiting)
 
     async def collect(self) -> list[Hold]:
-        """Bring the decisions home has made by now to the site, of one batch of holds; returns
-        those. Raises `DatabaseUnavailable`."""
+        """Copy home's decisions on one batch of holds to the site, and return the decided holds.
+        Raises `DatabaseUnavailable`."""
         waiting = await self._waiting(forwarded=1)
         if not waiting:
             return []
@@ -133,12 +132,12 @@ class Forwarder:
             return await find_where(connection, holds.c.id.in_(first), now=self._clock())
 
     async def _arrive(self, connection: AsyncConnection, hold: Hold) -> str | None:
-        """Write the hold at home, once; or say why it cannot be there."""
+        """Insert the hold at home, once; or return the reason why it cannot be there."""
         try:
             first = await enter(connection, hold, now=self._clock())
         except KeyReused:
             return "its key was used for another hold"
-        except ValueError:  # of two sites whose ids are not as different as they should be
+        except ValueError:  # two sites have made the same id
             return "its id is another hold's"
         if first is None:
             await connection.execute(
@@ -150,7 +149,7 @@ class Forwarder:
 
 
 async def _settle(connection: AsyncConnection, hold_id: str, status: str, reason: str) -> bool:
-    """Note the decision at the site, once."""
+    """Write the decision at the site, once. Returns whether it is new."""
     await connection.execute(delete(undecided).where(undecided.c.hold_id == hold_id))
     end = update(holds).where(holds.c.id == hold_id, holds.c.status == "accepted")
     return (await connection.execute(end.values(status=status, reason=reason))).rowcount == 1

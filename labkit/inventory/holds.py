@@ -1,25 +1,24 @@
-"""Holds on stock: set units aside for a customer, for a while.
-
-Shows: `Holds` runs each transition of `transitions` in a transaction of its own.
+"""Holds on stock: set units aside for a customer, for a limited time.
 
     holds = Holds(engine, clock=world.clock, ids=world.new_id)
     hold = await holds.hold([("stove", 1)], key="cart-7", customer="ada")
     await holds.confirm(hold.id)
 
-Guarantees, on any schedule: what is held and sold never exceeds what was there; a cart is held as a
-whole or not at all, demand summed per SKU; the same key is the same hold, and a repeated transition
-is one; holds leave on hand + held + sold what it was. Every error says whether it happened: after
-`DatabaseUnavailable` with outcome "unknown", repeat the call.
+Each method runs one of the `transitions` in a transaction of its own.
 
-`observe(kind, **facts)` is told of the steps around a commit: "committing" just before it, and
-"held", "extended", "confirmed", "released" or (by a sweeper) "expired" just after. Pass a world's
-`record`.
+Guarantees, on any schedule: held plus sold units never exceed the stock. A cart is held as a whole
+or not at all, with demand summed per SKU. The same key is the same hold, and a repeated transition
+has no second effect. Holds never change on hand + held + sold. Every error says whether it
+happened: after `DatabaseUnavailable` with outcome "unknown", repeat the call.
 
-Leaves out: payment. Whoever is paid confirms; whoever confirms first and is paid later needs a
-saga.
+`observe(kind, **facts)` reports "committing" just before a commit, and "held", "extended",
+"confirmed", "released" or (from a sweeper) "expired" just after it.
+
+Leaves out: payment. A hold that is confirmed before the payment is known needs a saga.
 
 Sources: Stripe Checkout (sessions that expire); Broadleaf and Spree (reservations with a time to
-live); design of the transitions, see `transitions`."""
+live). For the design of the transitions see `transitions.py`.
+"""
 
 from __future__ import annotations
 
@@ -42,15 +41,15 @@ from labkit.inventory.tables import metadata, stock_ledger
 from labkit.inventory.transitions import availability, find
 
 MIN_TTL, MAX_TTL = 0.001, 30 * 86_400.0
-"""How long a hold may be asked for at once, in seconds."""
+"""Limits of `ttl`, in seconds."""
 
 
 class Holds:
-    """Holds on the `inventory` of one database (make the tables with `create_reservations`).
+    """Holds on the `inventory` of one database (create the tables with `create_reservations`).
 
-    `clock` gives seconds since 1970, `ids("hold-")` a fresh id with that prefix. Seconds: `ttl` for
-    a hold that does not ask for another, `within` for each call. `announce(connection, event)` runs
-    in the transaction of what it announces."""
+    `clock` returns seconds since 1970, and `ids("hold-")` a new id with that prefix. Seconds: `ttl`
+    is the default for a hold, `within` limits each call. `announce(connection, event)` runs in the
+    transaction of its event."""
 
     def __init__(
         self,
@@ -77,11 +76,11 @@ class Holds:
     async def hold(
         self, lines: Lines, *, key: str, customer: str, ttl: float | None = None
     ) -> Hold:
-        """Set every (SKU, quantity) of `lines` aside for `ttl` seconds, or none.
+        """Set every (SKU, quantity) of `lines` aside for `ttl` seconds, or none of them.
 
-        The same key again is the same hold, as it is by then: look at its `status`, it may have
-        ended. Raises `OutOfStock`, `UnknownSku` (nothing was set aside, the key is still free),
-        `KeyReused` (it was used for other lines or another customer), `DatabaseUnavailable`."""
+        A repeated key returns the same hold as it is now: check its `status`, it may have ended.
+        Raises `OutOfStock` or `UnknownSku` (nothing was set aside, and the key stays free),
+        `KeyReused` (for other lines or another customer), or `DatabaseUnavailable`."""
         seconds = self.ttl if ttl is None else between(ttl, "ttl", MIN_TTL, MAX_TTL)
         text("key", key, 255)
         text("customer", customer, 64)
@@ -98,12 +97,12 @@ class Holds:
                 expires_at=now + seconds,
             )
             hold = await transitions.place(connection, fresh, now=now, announce=self.announce)
-        if hold.status == "held":  # and not one that the key has had long ago, and that has ended
+        if hold.status == "held":  # not an earlier hold of this key that has ended
             self.observe("held", hold=hold.id, customer=customer)
         return hold
 
     async def extend(self, hold_id: str, ttl: float | None = None) -> Hold:
-        """Let the hold live for at least `ttl` seconds from now. Raises `NotHeld`, `UnknownHold`,
+        """Let the hold last at least `ttl` seconds from now. Raises `NotHeld`, `UnknownHold`,
         `DatabaseUnavailable`.
         """
         seconds = self.ttl if ttl is None else between(ttl, "ttl", MIN_TTL, MAX_TTL)
@@ -115,7 +114,7 @@ class Holds:
         return hold
 
     async def confirm(self, hold_id: str) -> Hold:
-        """Sell what is held. Raises `NotHeld` (it was released, or its time is up), `UnknownHold`,
+        """Sell the held units. Raises `NotHeld` (it was released or has expired), `UnknownHold`,
         `DatabaseUnavailable`.
         """
         text("hold_id", hold_id, 64)
@@ -127,7 +126,7 @@ class Holds:
         return hold
 
     async def release(self, hold_id: str, reason: str = "given back") -> Hold:
-        """Give back what is held, and say why. Raises `NotHeld`, `UnknownHold`,
+        """Give the held units back, with a reason. Raises `NotHeld`, `UnknownHold`,
         `DatabaseUnavailable`.
         """
         text("hold_id", hold_id, 64)
@@ -140,9 +139,7 @@ class Holds:
         return hold
 
     async def get(self, hold_id: str) -> Hold:
-        """The hold as it is now; past its end it reads as expired. Raises `UnknownHold`,
-        `DatabaseUnavailable`.
-        """
+        """The hold as it is now. Raises `UnknownHold`, `DatabaseUnavailable`."""
         text("hold_id", hold_id, 64)
         async with reading(self.engine, within=self.within) as connection:
             return await find(connection, hold_id, now=self.clock())
@@ -164,16 +161,18 @@ class Holds:
 
 
 async def create_reservations(engine: AsyncEngine, *, clock: Callable[[], float]) -> None:
-    """Create the tables where they are missing, and open the ledger for every SKU of the inventory
-    that it does not know yet.
+    """Create the missing tables, and open the ledger for every SKU of the inventory that is not in
+    it yet.
 
-    The inventory is filled before (`create_inventory`, `open_shop`); it is empty at a site that
-    only accepts. `clock` gives seconds since 1970. Doing it again is harmless, from several
-    processes at once too."""
+    Fill the inventory first (`create_inventory`, `open_shop`); at a site that only accepts holds it
+    stays empty. `clock` returns seconds since 1970. May be repeated, also by several processes at
+    once."""
     await create_inventory(engine, {})
     await use_write_ahead_log(engine)
     async with begin_immediate(engine) as connection:
-        await create_tables(connection, metadata, turns)  # from here on no other opens the ledger
+        await create_tables(
+            connection, metadata, turns
+        )  # nobody else opens the ledger until the commit
         known = select(stock_ledger.c.sku).where(stock_ledger.c.sku == inventory.c.sku)
         fresh = (
             select(inventory.c.sku, inventory.c.stock)

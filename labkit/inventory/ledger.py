@@ -1,20 +1,20 @@
-"""The ledger: every movement of stock as a row that is only ever added, so that the books can be
+"""The ledger: every movement of stock is a row that is only ever added, so that the books can be
 checked against the shelf.
 
-Shows: a row has three deltas, and the sum of all rows of a SKU is where its units are now. It is
-written in the transaction of the movement. `record` writes, `Ledger` reads, `adjust` is how goods
-come and go outside of holds (a delivery, a count).
+A row has three deltas. The sum of all rows of a SKU says where its units are now. Each row is
+written in the transaction of its movement. `record` writes, `Ledger` reads, and `adjust` books
+goods that come or go outside of holds (a delivery, a stocktake).
 
-Guarantees: rows of a transition sum to zero (a CHECK) and are never changed (triggers), so what the
-books say of the past today they will say tomorrow; a hold has one row per SKU for its end (a unique
-index).
+Guarantees: the deltas of a transition sum to zero (a CHECK), and rows are never changed (triggers).
+A hold has one row per SKU for its end (a unique index).
 
-Leaves out: pruning. A closed year is summed into one "opened" row, by somebody who may drop the
-triggers. Order: `seq` is the order in which rows were written, which for two transactions at the
-same moment need not be that of their commits.
+Leaves out: pruning (to close a year, someone who may drop the triggers sums it into one "opened"
+row) and commit order: `seq` is the order in which rows were written, which can differ from the
+commit order of two concurrent transactions.
 
 Sources: Magento, "Inventory reservations" (append-only, must sum to zero); Helland 2015,
-"Immutability Changes Everything"."""
+"Immutability Changes Everything".
+"""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Balance:
-    """Units of a SKU in each of the three places; as a row's deltas, how many came there (negative:
-    left).
+    """Units of a SKU in each of the three places; or, as deltas, how many moved there (negative:
+    away).
     """
 
     on_hand: int = 0
@@ -66,14 +66,14 @@ class Balance:
 
     @property
     def total(self) -> int:
-        """All of them; 0 for a movement from one place to another."""
+        """The sum; 0 for a movement from one place to another."""
         return self.on_hand + self.held + self.sold
 
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """A row of the ledger. `hold_id` is None when the movement was no hold's; `seq` is 0 until it
-    is written.
+    """A row of the ledger. `hold_id` is None if the movement belongs to no hold; `seq` is 0 until
+    the row is written.
     """
 
     at: float
@@ -91,11 +91,12 @@ class LedgerEntry:
             if units
         ]
         whose = self.hold_id or "nobody's"
-        return f"<LedgerEntry {self.seq}: {whose}, {self.kind}, {self.sku}, {', '.join(moves) or 'nothing moved'}>"
+        moved = ", ".join(moves) or "nothing moved"
+        return f"<LedgerEntry {self.seq}: {whose}, {self.kind}, {self.sku}, {moved}>"
 
 
 async def record(connection: AsyncConnection, entries: Iterable[LedgerEntry]) -> None:
-    """Write the entries, in the caller's transaction: the one that moves the units."""
+    """Write the entries in the caller's transaction, which is the one that moves the units."""
     rows = [
         {
             "at": entry.at,
@@ -112,17 +113,16 @@ async def record(connection: AsyncConnection, entries: Iterable[LedgerEntry]) ->
 
 
 async def adjust(connection: AsyncConnection, sku: str, by: int, *, reason: str, now: float) -> int:
-    """Goods came (`by` > 0) or went: change what is on hand and say why, in the caller's
-    transaction. Returns what is there.
+    """Book goods that came (`by` > 0) or went, with a reason, in the caller's transaction. Returns
+    the stock on hand.
 
-    Raises `UnknownSku`; `OutOfStock` when less is on hand than should go; `ValueError` when more
-    would be there than fit."""
+    Raises `UnknownSku`; `OutOfStock` if fewer are on hand; `ValueError` if more than
+    `MAX_QUANTITY` would be on hand."""
     text("sku", sku, 64)
     text("reason", reason, 255)
     if isinstance(by, bool) or not isinstance(by, int) or by == 0 or abs(by) > MAX_QUANTITY:
-        raise ValueError(
-            f"by must be a whole number from -{MAX_QUANTITY} to {MAX_QUANTITY} other than 0, got {by!r}"
-        )
+        allowed = f"from -{MAX_QUANTITY} to {MAX_QUANTITY} other than 0"
+        raise ValueError(f"by must be a whole number {allowed}, got {by!r}")
     fits = inventory.c.stock.between(max(0, -by), MAX_QUANTITY - max(0, by))
     shelf = update(inventory).where(inventory.c.sku == sku, fits)
     left = await connection.scalar(
@@ -142,7 +142,7 @@ async def adjust(connection: AsyncConnection, sku: str, by: int, *, reason: str,
 
 
 async def balances(connection: AsyncConnection) -> dict[str, Balance]:
-    """The sum of the ledger for every SKU it knows, by SKU."""
+    """The sums of the ledger, by SKU."""
     ledger = stock_ledger.c
     places = (ledger.delta_on_hand, ledger.delta_held, ledger.delta_sold)
     sums = select(ledger.sku, *map(func.sum, places)).group_by(ledger.sku).order_by(ledger.sku)
@@ -151,8 +151,8 @@ async def balances(connection: AsyncConnection) -> dict[str, Balance]:
 
 @dataclass(frozen=True)
 class Ledger:
-    """Reads the ledger of one database; `within` bounds each call, in seconds. Every method raises
-    `DatabaseUnavailable`.
+    """Reads the ledger of one database. `within` limits each call, in seconds. Every method can
+    raise `DatabaseUnavailable`.
     """
 
     engine: AsyncEngine
@@ -161,7 +161,7 @@ class Ledger:
     async def entries(
         self, sku: str | None = None, hold_id: str | None = None
     ) -> tuple[LedgerEntry, ...]:
-        """The rows, of one SKU or hold or all, in the order in which they were written."""
+        """All rows, or those of one SKU or hold, in the order in which they were written."""
         wanted = select(stock_ledger).order_by(stock_ledger.c.seq)
         if sku is not None:
             wanted = wanted.where(stock_ledger.c.sku == sku)
@@ -183,7 +183,7 @@ class Ledger:
         )
 
     async def balance(self, sku: str) -> Balance:
-        """Where the units of this SKU are, by the ledger alone. Raises `UnknownSku`."""
+        """Where the units of this SKU are, according to the ledger. Raises `UnknownSku`."""
         async with reading(self.engine, within=self.within) as connection:
             found = await balances(connection)
         if sku not in found:

@@ -1,9 +1,17 @@
-"""A hold and the stock it holds, as values; and what a caller may ask to be held.
+"""Holds and stock as values, what a caller may ask to be held, and the events of a hold.
 
-A hold's life: `held` → `confirmed`, `released` or `expired`; in the optimistic mode `accepted` →
-`confirmed` or `cancelled`. The four on the right are final.
+A hold goes from `held` to `confirmed`, `released` or `expired`; in the optimistic mode from
+`accepted` to `confirmed` or `cancelled`. These four are final.
 
-Left out: customers and prices; a hold knows who has it, and what, no more.
+Events are written in the transaction in which they happen: `announce(connection, event)` is called
+there. With an outbox:
+
+    async def announce(connection, event):
+        await outbox.add(connection, event, aggregate=event.hold_id)
+
+A crash then loses both or neither. An event sent after the commit would be a dual write.
+
+Leaves out: customers and prices. A hold knows who has it, and what, and no more.
 """
 
 from __future__ import annotations
@@ -22,17 +30,16 @@ Lines = Iterable[tuple[str, int]]
 
 MAX_QUANTITY = 2**31 - 1
 MAX_SKUS = 1000
-"""How many SKUs one hold may name: a statement has a parameter for each, and databases bound those.
-"""
+"""SKUs that one hold may name. A statement has a parameter for each, and databases limit those."""
 
 
 @dataclass(frozen=True)
 class Hold:
-    """What `customer` has a claim on until `expires_at` (seconds since 1970; None for an accepted
-    one, which has no end).
+    """Units set aside for `customer` until `expires_at` (seconds since 1970; None for an accepted
+    hold, which has no end).
 
     `lines` are (SKU, quantity), one per SKU, sorted. A held hold whose time is up reads as
-    `expired`, swept or not."""
+    `expired`, whether it was swept or not."""
 
     id: str
     key: str
@@ -51,12 +58,10 @@ class Hold:
 
 @dataclass(frozen=True)
 class Availability:
-    """Where the units of a SKU are, by the shelf and the holds (what the ledger says is a
-    `Balance`).
+    """Where the units of a SKU are, according to stock and holds (`Balance` is the ledger's view).
 
-    `on_hand` + `held` + `sold` changes only by what comes or goes without a hold: `adjust`, a
-    direct sale. `available` is what a hold could have now: what is on hand, and what overdue holds
-    would give back."""
+    Only `adjust` and direct sales, which have no hold, change `on_hand` + `held` + `sold`.
+    `available` is what a hold could get now: the units on hand, and those of overdue holds."""
 
     sku: str
     on_hand: int
@@ -66,19 +71,17 @@ class Availability:
 
     @property
     def overdue(self) -> int:
-        """How many of the held units nobody has a claim on any more."""
+        """Held units whose holds have expired and were not swept yet."""
         return self.available - self.on_hand
 
     @property
     def total(self) -> int:
-        """All of them, wherever they are."""
+        """All units, wherever they are."""
         return self.on_hand + self.held + self.sold
 
 
 def demand_of(lines: Lines) -> tuple[tuple[str, int], ...]:
-    """The lines, checked one by one, then summed per SKU and sorted. Raises `ValueError` or
-    `TypeError`.
-    """
+    """The lines, checked, summed per SKU and sorted. Raises `ValueError` or `TypeError`."""
     demand: Counter[str] = Counter()
     for line in lines:
         if not isinstance(line, tuple) or len(line) != 2:
@@ -100,7 +103,7 @@ def demand_of(lines: Lines) -> tuple[tuple[str, int], ...]:
 
 @dataclass(frozen=True)
 class HoldPlaced:
-    """The units are set aside for the customer until `expires_at`, in seconds since 1970."""
+    """The units are set aside for the customer until `expires_at` (seconds since 1970)."""
 
     hold_id: str
     customer: str
@@ -117,7 +120,7 @@ class HoldConfirmed:
 
 @dataclass(frozen=True)
 class HoldReleased:
-    """The customer, or somebody for them, gave the units back."""
+    """The units were given back before the hold expired."""
 
     hold_id: str
     customer: str
@@ -126,7 +129,7 @@ class HoldReleased:
 
 @dataclass(frozen=True)
 class HoldExpired:
-    """The time was up, and the units are back."""
+    """The hold expired, and its units are on hand again."""
 
     hold_id: str
     customer: str
@@ -134,7 +137,7 @@ class HoldExpired:
 
 @dataclass(frozen=True)
 class HoldCancelled:
-    """A hold that was accepted and could not be kept: the customer must be told, and paid back."""
+    """A promise could not be kept. The customer must be told, and refunded."""
 
     hold_id: str
     customer: str
@@ -146,4 +149,4 @@ Announce = Callable[[AsyncConnection, HoldEvent], Awaitable[None]]
 
 
 async def to_nobody(connection: AsyncConnection, event: HoldEvent) -> None:
-    """The `announce` of a shop in which nobody listens."""
+    """The default `announce`: it does nothing."""

@@ -1,25 +1,28 @@
-"""The optimistic mode, second half: decide what was accepted, in order, and take back what cannot
-be kept.
+"""The optimistic mode: accept a hold at once, decide it later, and take back what cannot be kept.
 
-Shows: `Validator` claims rows of work by a lease, first come first served, and decides each hold in
-one transaction: the stock is taken, the hold confirmed, the ledger written and the event announced;
-or it is cancelled, with its reason and its event.
+`Accepts` writes a hold as "accepted" and, in the same transaction, the task of deciding it, as a
+row. It does not look at the stock. A cached number that is fresh enough may refuse; a cache that is
+down refuses nobody.
 
-Guarantees: whatever crashes, every accepted hold is decided, once, as long as a validator runs.
-What is confirmed is what fits when the holds that are there are served in the order (created_at,
-id), each if it still fits, whichever worker decides and when: a hold waits while an earlier one
-that wants one of its SKUs is undecided.
+`Validator` claims such tasks in the order in which the holds were created, and decides each hold in
+one transaction: it takes the stock, confirms the hold, writes the ledger and announces the event;
+or it cancels the hold, with a reason and an event.
 
-The price is that a yes may be taken back. A hold is decided when it is `settle` seconds old, so
-that one which was created before it and is still on its way overtakes nobody; what arrives later
-than that is served after what was decided.
+Guarantees: whatever crashes, every accepted hold is decided exactly once, as long as a validator
+runs. The same key is the same hold. Holds are confirmed as if they were served in the order
+(created_at, id), each if it still fits, whichever worker decides it and when: a hold waits while an
+earlier one that wants one of its SKUs is undecided. For this a hold is decided when it is `settle`
+seconds old, so that it does not overtake one that was created earlier and is still on its way. A
+hold that arrives later than that is served after those already decided.
 
-Leaves out: telling the customer (the event is for that). A row that fails its worker `attempts`
-times is cancelled, so that it does not stand in the way of all others. An outage is no such
-failure: what the database did not do is tried until it does.
+Leaves out: telling the customer (the event is for that), withdrawing an accepted hold, and an
+expiry for it. A hold whose decision fails `attempts` times is cancelled, so that it does not block
+all others. An unavailable database does not count as a failure.
 
-Sources: Helland 2007, "Life beyond Distributed Transactions"; the guide's optimistic reservations,
-whose validator confirms everybody or nobody."""
+Sources: Helland 2007, "Life beyond Distributed Transactions" (a tentative yes, then a confirmation
+or a cancellation); the guide's optimistic reservations, whose validator confirms everybody or
+nobody.
+"""
 
 from __future__ import annotations
 
@@ -54,10 +57,10 @@ from labkit.inventory.transitions import enter, find, find_where, note, take_bac
 
 
 class Validator:
-    """Decides accepted holds in the database with the stock, under the name `owner`, which no other
-    worker has.
+    """Decides accepted holds in the database with the stock, as the worker `owner`, a name that no
+    other worker has.
 
-    Seconds: `lease` for a claim, `settle` for how old a hold must be, `within` for each
+    Seconds: `lease` for a claim, `settle` for the age at which a hold is decided, `within` for each
     transaction. `batch` rows are claimed at once. `announce(connection, event)` runs in the
     transaction of the decision."""
 
@@ -87,16 +90,15 @@ class Validator:
         self._announce = announce
         self._within = within
         self._observe = observe
-        self._untried: list[
-            str
-        ] = []  # claimed, and then the database was away: to be given their attempt back
+        # Claimed, but not tried because the database was away: their attempt does not count.
+        self._untried: list[str] = []
 
     def __repr__(self) -> str:
         return f"<Validator {self.owner}, {self.batch} at a time>"
 
     async def decide(self) -> list[Hold]:
-        """Claim a batch and decide it; returns what was decided, in order. Raises
-        `DatabaseUnavailable`: the rest stays claimed until the lease ends, and is decided then."""
+        """Claim and decide a batch; returns the decided holds in order. After
+        `DatabaseUnavailable`, the others stay claimed and are decided when the lease has ended."""
         decided = []
         rows = await self._claim()
         for place, (hold_id, attempt) in enumerate(rows):
@@ -123,9 +125,9 @@ class Validator:
         await work(step, poll=poll, observe=self._observe)
 
     async def _claim(self) -> Sequence[tuple[str, int]]:
-        """The first rows that nobody has claimed, in order, and how often each was tried. One that
-        was tried before comes alone: if it is the one that fails its worker, it spends no attempts
-        but its own."""
+        """Claim the first free rows, in order; returns each with the number of this attempt. A row
+        that was tried before is claimed alone: if it makes its worker fail, it uses up no other
+        row's attempts."""
         async with begin_immediate(self._engine, within=self._within) as connection:
             now = self._clock()
             if self._untried:
@@ -157,7 +159,9 @@ class Validator:
         return rows
 
     async def _decide(self, hold_id: str, attempt: int) -> Hold | None:
-        """One decision, in one transaction. None: not yet, or not any more. Raises `ClaimLost`."""
+        """Decide one hold in one transaction; None if it must wait or is decided. Raises
+        `ClaimLost`.
+        """
         async with begin_immediate(self._engine, within=self._within) as connection:
             now = self._clock()
             mine = and_(undecided.c.hold_id == hold_id, claims.held(self.owner, now))
@@ -172,9 +176,7 @@ class Validator:
                 return None
             if not (await connection.execute(delete(undecided).where(mine))).rowcount:
                 raise ClaimLost(f"the claim of {hold_id!r} by {self.owner!r} has ended")
-            if (
-                hold.status != "accepted"
-            ):  # somebody has decided it by hand: the row must not keep others waiting
+            if hold.status != "accepted":  # decided by hand: its task must not block others
                 return None
             if attempt > self.attempts:
                 hold = replace(
@@ -192,7 +194,7 @@ class Validator:
         return hold
 
     async def _serve(self, connection: AsyncConnection, hold: Hold, now: float) -> Hold:
-        """Take the stock, and the hold is confirmed; or take nothing, and it is cancelled."""
+        """The hold, confirmed with its stock taken; or cancelled, with nothing taken."""
         await take_back(
             connection, now=now, skus=[sku for sku, _ in hold.lines], announce=self._announce
         )
@@ -213,7 +215,7 @@ class Validator:
 
 
 async def _an_earlier_one_waits(connection: AsyncConnection, hold: Hold) -> bool:
-    """Whether an undecided hold that comes before this one wants one of its SKUs."""
+    """Whether an earlier undecided hold wants one of the SKUs of this one."""
     rows = undecided.join(hold_lines, hold_lines.c.hold_id == undecided.c.hold_id)
     same_moment = and_(undecided.c.created_at == hold.created_at, undecided.c.hold_id < hold.id)
     before = or_(undecided.c.created_at < hold.created_at, same_moment)
@@ -226,17 +228,17 @@ async def _an_earlier_one_waits(connection: AsyncConnection, hold: Hold) -> bool
 
 
 class Estimate(Protocol):
-    """What is probably on hand; `StockCache` says so."""
+    """An estimate of the stock; `StockCache` is one."""
 
     async def stock(self, sku: str) -> int | None:
-        """Units, or None: nobody knows."""
+        """Units on hand, or None if unknown."""
 
 
 class Accepts:
-    """Accepts holds into one database, which need not be the one with the stock (see `forwarding`).
+    """Accepts holds into one database, which need not be the one with the stock (`forwarding.py`).
 
-    `clock` gives seconds since 1970, `ids("hold-")` a fresh id with that prefix; `within` bounds
-    the transaction, in seconds."""
+    `clock` returns seconds since 1970, and `ids("hold-")` a new id with that prefix. `within`
+    limits the transaction, in seconds."""
 
     def __init__(
         self,
@@ -256,13 +258,13 @@ class Accepts:
         self._observe = observe
 
     def __repr__(self) -> str:
-        return f"<Accepts on {self._engine.dialect.name}, {'without' if self._cache is None else 'with'} a cache>"
+        cache = "without a cache" if self._cache is None else "with a cache"
+        return f"<Accepts on {self._engine.dialect.name}, {cache}>"
 
     async def accept(self, lines: Lines, *, key: str, customer: str) -> Hold:
-        """Say yes, and leave the rest to the validator; the same key again is the same hold, as it
-        is by then.
+        """Accept a hold on these lines. A repeated key returns the same hold as it is now.
 
-        Raises `OutOfStock` when the cache knows better (nothing was accepted), `KeyReused`,
+        Raises `OutOfStock` if the cached stock is too small (nothing was accepted), `KeyReused`,
         `DatabaseUnavailable`."""
         text("key", key, 255)
         text("customer", customer, 64)
@@ -286,9 +288,7 @@ class Accepts:
                 hold = fresh
                 await connection.execute(insert(undecided).values(hold_id=hold.id, created_at=now))
             self._observe("committing", what="accept")
-        if (
-            hold.status == "accepted"
-        ):  # and not one that the key has had long ago, and that is decided
+        if hold.status == "accepted":  # not an earlier hold of this key that is decided
             self._observe("accepted", hold=hold.id, customer=customer)
         return hold
 
@@ -301,12 +301,12 @@ class Accepts:
         return None
 
     async def _was_accepted(self, key: str) -> bool:
-        """Then this is a request repeated, and its units are among those that the cache misses."""
+        """Whether this is a repeated request, whose units are no longer in the cached stock."""
         async with reading(self._engine, within=self._within) as connection:
             return bool(await find_where(connection, holds.c.key == key, now=self._clock()))
 
     async def get(self, hold_id: str) -> Hold:
-        """The hold as this database knows it. Raises `UnknownHold`, `DatabaseUnavailable`."""
+        """The hold as this database has it. Raises `UnknownHold`, `DatabaseUnavailable`."""
         text("hold_id", hold_id, 64)
         async with reading(self._engine, within=self._within) as connection:
             return await find(connection, hold_id, now=self._clock())

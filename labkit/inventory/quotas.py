@@ -1,26 +1,39 @@
-"""Escrow: the stock is divided beforehand, and each site sells its part without asking anybody.
+"""The quota mode (escrow): the stock is divided in advance, and each site sells its share without
+asking anybody.
 
-Shows: a bounded counter, as a value. What is known is a table of numbers that only grow: how many
-units `giver` has ever passed on to `receiver`. A site's own units are those it gave itself; a sale
-is units given to the customers ("").
+`Escrow` is a bounded counter, as a value. Its state is a table of numbers that only grow: how many
+units `giver` has ever passed on to `receiver`. A site's own units are those it gave to itself, and
+a sale is units given to the customers ("").
 
-    rights of a site = what it gave itself + what others gave it - what it gave to others and to
-    customers
+    rights of a site = what it gave itself + what others gave it
+                       - what it gave to others and to customers
 
-A site writes only its own row, and never gives more than its rights. Two sites that meet take the
-larger of each number.
+A site writes only its own row and never gives more than its rights. Two sites that merge take the
+larger of each pair of numbers.
 
-Guarantees: all sales together never exceed the stock, in any order of events; merging is
-commutative, associative and idempotent, so a state that comes late, twice or never does no harm: it
-creates no right and loses none. A site that knows less of the others sees fewer rights than it has,
-never more.
+`Quotas` keeps these numbers of one site in its database, one row per SKU, giver and receiver, and
+runs each step in a transaction. `take_in` is a `Take` like `guarded`, for the transaction of an
+order.
 
-Leaves out: a site that forgets its own row (its database comes back from a backup): it must hear of
-it from another before it sells again. Who should have how many rights, and when to move them, is a
-policy of its own.
+    await create_quotas(engine, {"stove": {"east": 50, "west": 50}})     # the same at every site
+    await Quotas(engine, "west").take("stove", 1)
+
+Guarantees: all sales together never exceed the stock, in any order of events. Merging is
+commutative, associative and idempotent, so a state that arrives late, twice or never does no harm.
+A site that knows less about the others sees fewer rights than it has, never more. A site may have
+any number of processes: each step locks the site's own row first, so that two of them cannot spend
+one right.
+
+Leaves out: sending the state (send `await quotas.state()` by any means, and `merge` what arrives; a
+state that lies is believed); the policy of who gets how many rights, and when to move them; and a
+site that forgets its own row, for example after restoring a backup: it must hear of its row from
+another site before it sells again. If the answer to `take` or `give` was lost, repeating it wastes
+rights but oversells nothing. `add` must not be repeated, because it would create rights to units
+that do not exist: check `rights` first.
 
 Sources: Balegas et al. 2015, "Extending Eventually Consistent Cloud Databases for Enforcing Numeric
-Invariants" (the bounded counter); O'Neil 1986, "The Escrow Transactional Method"."""
+Invariants" (the bounded counter); O'Neil 1986, "The Escrow Transactional Method".
+"""
 
 from __future__ import annotations
 
@@ -47,24 +60,24 @@ CUSTOMERS = ""
 """The receiver of what is sold."""
 
 Move = tuple[str, str, int]
-"""Giver, receiver, and how many units in all since the beginning."""
+"""Giver, receiver, and the total number of units given since the beginning."""
 
 
 @dataclass(frozen=True)
 class Escrow:
-    """What somebody knows of one SKU: units given so far, by (giver, receiver)."""
+    """One site's knowledge of one SKU: units given so far, by (giver, receiver)."""
 
     given: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @classmethod
     def split(cls, quotas: Mapping[str, int]) -> Escrow:
-        """The beginning: so many units for each site."""
+        """The initial state, with these units for each site."""
         return cls.of((site, site, units) for site, units in quotas.items())
 
     @classmethod
     def of(cls, moves: Iterable[Move]) -> Escrow:
-        """What these moves say, the larger of two about the same. Raises `ValueError` or
-        `TypeError` for what is no move.
+        """The state that these moves describe; of two moves between the same pair, the larger
+        counts. Raises `ValueError` or `TypeError` for what is no move.
         """
         given: dict[tuple[str, str], int] = {}
         for giver, receiver, units in moves:
@@ -75,11 +88,11 @@ class Escrow:
 
     @property
     def moves(self) -> tuple[Move, ...]:
-        """All that is known, sorted."""
+        """All moves, sorted."""
         return tuple((*pair, self.given[pair]) for pair in sorted(self.given))
 
     def rights(self, site: str) -> int:
-        """How many units the site may sell or give, as far as is known here."""
+        """Units that the site may sell or give, according to this state."""
         received = sum(units for (_, receiver), units in self.given.items() if receiver == site)
         passed_on = sum(
             units for (giver, receiver), units in self.given.items() if giver == site != receiver
@@ -87,7 +100,7 @@ class Escrow:
         return received - passed_on
 
     def sold(self, site: str | None = None) -> int:
-        """How many units went to customers, from one site or from all, as far as is known here."""
+        """Units sold by one site or by all, according to this state."""
         sales = (
             units
             for (giver, to), units in self.given.items()
@@ -96,7 +109,7 @@ class Escrow:
         return sum(sales)
 
     def give(self, giver: str, receiver: str, quantity: int, *, sku: str = "") -> Escrow:
-        """Pass rights on to another site, or units to customers. Only `giver` itself may do this.
+        """Give rights to another site, or units to customers. Only `giver` itself may do this.
         Raises `QuotaSpent`.
         """
         if giver == receiver:
@@ -107,18 +120,18 @@ class Escrow:
         return self._more(giver, receiver, quantity)
 
     def take(self, site: str, quantity: int, *, sku: str = "") -> Escrow:
-        """Sell so many. Raises `QuotaSpent` when the site has not so many rights: others may have
-        some.
+        """Sell `quantity` units. Raises `QuotaSpent` if the site has fewer rights (other sites may
+        have more).
         """
         return self.give(site, CUSTOMERS, quantity, sku=sku)
 
     def add(self, site: str, quantity: int) -> Escrow:
-        """New units at a site: a delivery, or a sale that was undone there."""
+        """Add new units at a site: a delivery, or a sale that was undone there."""
         _check(site, site, quantity, least=1)
         return self._more(site, site, quantity)
 
     def merge(self, other: Escrow) -> Escrow:
-        """What both know together."""
+        """The combined knowledge of both."""
         return Escrow.of((*self.moves, *other.moves))
 
     def _more(self, giver: str, receiver: str, quantity: int) -> Escrow:
@@ -131,12 +144,13 @@ class Escrow:
             {giver for giver, _ in self.given}
             | {receiver for _, receiver in self.given if receiver}
         )
-        return f"<Escrow, {', '.join(f'{site} may sell {self.rights(site)}' for site in sites)}, {self.sold()} sold>"
+        rights = ", ".join(f"{site} may sell {self.rights(site)}" for site in sites)
+        return f"<Escrow, {rights}, {self.sold()} sold>"
 
 
 def _check(giver: str, receiver: str, units: int, *, least: int) -> None:
-    """Refuse what would make rights or lose them: customers give nothing back (`add` is for that),
-    units are whole numbers.
+    """Refuse a move that would create or lose rights: customers give nothing back (`add` is for
+    that), and units are whole numbers.
     """
     text("giver", giver, 64)
     if receiver != CUSTOMERS:
@@ -157,14 +171,14 @@ quota_moves = Table(
 
 MAX_UNITS = 2**53 - 1
 State = dict[str, list[Move]]
-"""What a site knows, by SKU; JSON can carry it."""
+"""A site's knowledge by SKU, ready for JSON."""
 
 
 class Quotas:
-    """The quotas of `site` in its database; `within` bounds each call, in seconds.
+    """The quotas of `site` in its database. `within` limits each call, in seconds.
 
-    `take`, `give`, `add`, `rights` and `known` raise `UnknownSku` for a SKU without quotas; every
-    method `DatabaseUnavailable`."""
+    `take`, `give`, `add`, `rights` and `known` raise `UnknownSku` for a SKU without quotas. Every
+    method can raise `DatabaseUnavailable`."""
 
     def __init__(self, engine: AsyncEngine, site: str, *, within: float | None = None) -> None:
         self.site = text("site", site, 64)
@@ -175,19 +189,17 @@ class Quotas:
         return f"<Quotas of {self.site}>"
 
     async def take(self, sku: str, quantity: int) -> int:
-        """Sell so many; returns the rights that are left. Raises `QuotaSpent` (nothing was sold)."""
+        """Sell units; returns the rights left. Raises `QuotaSpent` (nothing was sold)."""
         async with begin_immediate(self._engine, within=self._within) as connection:
             return await self.take_in(connection, sku, quantity)
 
     async def take_in(self, connection: AsyncConnection, sku: str, quantity: int) -> int:
-        """`take`, in the caller's transaction."""
+        """`take` in the caller's transaction."""
         return await self._pass_on(connection, sku, CUSTOMERS, quantity)
 
     async def give(self, to: str, sku: str, quantity: int) -> int:
-        """Pass rights on to another site, which has them when it merges this one's state; returns
-        what is left here.
-
-        Raises `QuotaSpent` (nothing was given).
+        """Give rights to another site, which has them once it has merged this site's state. Returns
+        the rights left here. Raises `QuotaSpent` (nothing was given).
         """
         if text("to", to, 64) == self.site:
             raise ValueError(f"to must be another site, got {to!r}")
@@ -195,21 +207,21 @@ class Quotas:
             return await self._pass_on(connection, sku, to, quantity)
 
     async def add(self, sku: str, quantity: int) -> int:
-        """New units arrived at this site; returns its rights."""
+        """Add new units that arrived at this site; returns its rights."""
         async with begin_immediate(self._engine, within=self._within) as connection:
             return await self._pass_on(connection, sku, self.site, quantity)
 
     async def rights(self, sku: str) -> int:
-        """How many units this site may sell or give, as far as it knows."""
+        """Units that this site may sell or give, as far as it knows."""
         return (await self.known(sku)).rights(self.site)
 
     async def known(self, sku: str) -> Escrow:
-        """Everything this site knows of the SKU."""
+        """Everything this site knows about the SKU."""
         async with reading(self._engine, within=self._within) as connection:
             return await _read(connection, sku)
 
     async def state(self) -> State:
-        """Everything this site knows, to be sent to others."""
+        """Everything this site knows, to be sent to other sites."""
         everything = select(quota_moves).order_by(*quota_moves.primary_key.columns)
         found: State = {}
         async with reading(self._engine, within=self._within) as connection:
@@ -218,13 +230,12 @@ class Quotas:
         return found
 
     async def merge(self, state: Mapping[str, Sequence[Sequence[Any]]]) -> None:
-        """Learn what another knows. Raises `ValueError` or `TypeError` for what is no state, and
-        learns nothing of it then.
+        """Merge another site's state. Raises `ValueError` or `TypeError` for what is no state, and
+        merges nothing of it then.
         """
         rows = _rows(state)
-        rows.sort(
-            key=lambda row: (row["sku"], row["giver"], row["receiver"])
-        )  # one order for all merges
+        # One order for all merges, so that they cannot deadlock.
+        rows.sort(key=lambda row: (row["sku"], row["giver"], row["receiver"]))
         async with begin_immediate(self._engine, within=self._within) as connection:
             for row in rows:
                 if not (await connection.execute(insert_if_new(quota_moves).values(row))).rowcount:
@@ -251,9 +262,7 @@ class Quotas:
         return after.rights(self.site)
 
     async def _lock(self, connection: AsyncConnection, sku: str) -> None:
-        """Lock the row of what this site gave itself, which a site that joined later may not have
-        yet.
-        """
+        """Lock the row of what this site gave itself; a site that joined later may lack it."""
         own = {"sku": sku, "giver": self.site, "receiver": self.site}
         row = select(quota_moves.c.units).where(*_is(own)).with_for_update()
         if await connection.scalar(row) is None and await _read(connection, sku):
@@ -262,8 +271,8 @@ class Quotas:
 
 
 async def create_quotas(engine: AsyncEngine, quotas: Mapping[str, Mapping[str, int]]) -> None:
-    """Create the table where it is missing and divide the stock: units by SKU and site, the same at
-    every site.
+    """Create the table if it is missing, and divide the stock: units by SKU and site. Every site
+    must be given the same quotas.
     """
     await use_write_ahead_log(engine)
     async with begin_immediate(engine) as connection:
@@ -291,7 +300,7 @@ def _checked(sku: str, giver: str, receiver: str, units: int) -> dict[str, Any]:
 
 
 def _rows(state: Mapping[str, Sequence[Sequence[Any]]]) -> list[dict[str, Any]]:
-    """A state from anybody, as rows."""
+    """The rows of a state, after checking it."""
     if not isinstance(state, Mapping):
         raise TypeError(f"state must be a mapping from SKU to moves, got {state!r}")
     rows = []

@@ -1,30 +1,34 @@
-"""Reconciliation: find where shelf, holds and ledger disagree, and mend it without promising
+"""Reconciliation: find where stock, holds and ledger disagree, and repair it without promising
 anything twice.
 
-Shows: three records of one truth, compared. `reconcile` lists what it finds and changes nothing;
-`repair` mends each finding in a transaction of its own, after another look, and writes into the
-ledger why.
-| kind | what is wrong | what repair does |
+`reconcile` compares the three records and changes nothing. `repair` repairs each finding in a
+transaction of its own, after checking it again, and writes the reason into the ledger.
+
+| kind | what is wrong | repair |
 |---|---|---|
-| `hold` | a hold says one thing, the ledger moved another | the units follow the hold: it is what the customer was told |
+| `hold` | the ledger moved other units than the hold says | the units follow the hold |
 | `orphan` | the ledger holds units for a hold that is gone | they come back |
-| `overdue` | a hold is past its end for longer than `grace` seconds: nobody sweeps | expires it |
-| `undecided` | an accepted hold that nobody will decide, or work for one that is decided | queues it, or drops the work |
-| `unopened` | the ledger does not know the SKU | opens it with what is there |
-| `stock` | on the shelf is not what the ledger says | takes the smaller number |
+| `overdue` | a hold ended more than `grace` seconds ago: nobody sweeps | expires it |
+| `undecided` | an accepted hold without a task, or a needless task | adds or drops the task |
+| `unopened` | the ledger does not know the SKU | opens it with the stock |
+| `stock` | the stock is not what the ledger says | takes the smaller number |
 
-Why the smaller number: a sale that went past the ledger leaves less on the shelf than in the books,
-units put back twice leave more. The numbers do not tell which is true. A unit too few can be
-counted back (`adjust`); a unit too many is a customer who gets nothing.
+The units follow the hold because the hold is what the customer was told. Why the smaller number: a
+sale that bypassed the ledger leaves less stock than the books say, and units that were put back
+twice leave more. The numbers do not tell which is true. A missing unit can be counted back
+(`adjust`), but for a unit too many a customer gets nothing.
 
-Guarantees: nothing is promised twice by a repair; it takes the locks that transitions take, so the
-shop may stay open, and doing it again changes nothing. A hold whose units are not there any more
-cannot be mended: it is returned, and left alone.
+Guarantees: a check is one statement and sees one moment of the database, so a shop at work causes
+no false alarm. A repair promises nothing twice and takes the locks that transitions take, so the
+shop may stay open, and repeating it changes nothing. A hold whose units are gone cannot be
+repaired: it is returned and left alone.
 
-Leaves out: see `findings`, which has the checks.
+Leaves out: speed (the checks read the whole history), and SKUs that the inventory has lost. A hold
+that was archived after its end is not reported as missing.
 
 Sources: Magento, `inventory:reservation:list-inconsistencies`; Medusa issue 12401 (negative
-reserved counts)."""
+reserved counts).
+"""
 
 from __future__ import annotations
 
@@ -52,7 +56,7 @@ async def reconcile(
     grace: float = 60.0,
     within: float | None = None,
 ) -> list[Inconsistency]:
-    """Everything that does not add up, in the order in which it should be mended. Raises
+    """All inconsistencies, in the order in which they should be repaired. Raises
     `DatabaseUnavailable`.
     """
     between(grace, "grace", 0.0, 86_400.0)
@@ -68,8 +72,8 @@ async def repair(
     announce: Announce = to_nobody,
     within: float | None = None,
 ) -> list[Inconsistency]:
-    """Mend what `reconcile` found; returns what could not be mended. `DatabaseUnavailable`: what
-    came before it is mended.
+    """Repair what `reconcile` found; returns what could not be repaired. After
+    `DatabaseUnavailable`, the findings before that point are repaired.
     """
     left = []
     for one in sorted(found, key=Inconsistency.place):
@@ -85,8 +89,8 @@ async def repair(
 
 
 async def _lock(connection: AsyncConnection, one: Inconsistency) -> None:
-    """What the transitions lock, in their order: first the hold, then the stock. (`take_back` locks
-    for itself.)
+    """Lock what the transitions lock, in their order: the hold, then the stock. (`take_back` takes
+    its own locks.)
     """
     if one.kind == "overdue":
         return
@@ -101,7 +105,7 @@ async def _lock(connection: AsyncConnection, one: Inconsistency) -> None:
 async def _mend(
     connection: AsyncConnection, one: Inconsistency, now: float, announce: Announce
 ) -> None:
-    """Mend one finding whose rows are locked. Raises `Refused` when the units are not there."""
+    """Repair one finding whose rows are locked. Raises `Refused` if the units are gone."""
     kind: Kind = "repaired"
     missing = one.missing
     if one.kind in ("hold", "orphan"):
@@ -116,7 +120,7 @@ async def _mend(
         await _queue(connection, one)
     elif one.kind == "unopened":
         kind = "opened"
-    elif missing.on_hand < 0:  # fewer on the shelf than in the books: the books follow
+    elif missing.on_hand < 0:  # less stock than in the books: correct the books
         kind = "adjusted"
     else:
         shelf = update(inventory).where(inventory.c.sku == one.sku)
@@ -129,7 +133,7 @@ async def _mend(
 
 
 async def _queue(connection: AsyncConnection, one: Inconsistency) -> None:
-    """Have the hold decided, if it is to be."""
+    """Add the task of deciding the hold, or drop it if the hold is decided."""
     head = select(holds.c.status, holds.c.created_at).where(holds.c.id == one.hold_id)
     hold = (await connection.execute(head)).one()
     if hold.status == "accepted":
@@ -141,24 +145,24 @@ async def _queue(connection: AsyncConnection, one: Inconsistency) -> None:
 
 Wrong = Literal["hold", "orphan", "overdue", "undecided", "unopened", "stock"]
 KINDS: tuple[Wrong, ...] = get_args(Wrong)
-"""In the order of mending: the shelf last, because the others move what is on it."""
+"""In the order of repair: stock last, because the other repairs move it."""
 
 _WITH_HOLD = hold_lines.join(holds)
 
 
 @dataclass(frozen=True)
 class Inconsistency:
-    """Something that does not add up about a SKU, and about a line of a hold where one is named."""
+    """Something that does not add up about a SKU, or about a line of the hold `hold_id`."""
 
     kind: Wrong
     sku: str
     hold_id: str | None
     detail: str
     missing: Balance = field(default=Balance(), compare=False)
-    """What the ledger would have to move to agree."""
+    """The movement that the ledger lacks."""
 
     def place(self) -> tuple[int, str, str]:
-        """Where it stands in a list."""
+        """The sort key: kind, SKU, hold."""
         return KINDS.index(self.kind), self.sku, self.hold_id or ""
 
     def __repr__(self) -> str:
@@ -170,8 +174,8 @@ class Inconsistency:
 async def look(
     connection: AsyncConnection, ended: float, only: Inconsistency | None = None
 ) -> list[Inconsistency]:
-    """Make every check, or look again for one finding; a hold is overdue that ended at `ended` or
-    before. In mending order.
+    """Run every check, or look again for one finding; in the order of repair. A hold that ended at
+    `ended` or before is overdue.
     """
     found = [
         *await _lines(connection, only),
@@ -221,7 +225,7 @@ async def _lines(connection: AsyncConnection, only: Inconsistency | None) -> lis
     for hold_id, sku, quantity, status, *units in rows:
         moved_so_far = Balance(*map(int, units))
         expected = _EXPECTED.get(status, Balance()) * quantity
-        if status is None:  # what it sold stays sold
+        if status is None:  # the hold is gone, but what it sold stays sold
             expected = Balance(on_hand=-moved_so_far.sold, sold=moved_so_far.sold)
         if (missing := expected - moved_so_far) != Balance():
             kind: Wrong = "orphan" if status is None else "hold"
@@ -235,7 +239,7 @@ async def _lines(connection: AsyncConnection, only: Inconsistency | None) -> lis
 
 
 _EXPECTED = {"held": Balance(on_hand=-1, held=1), "confirmed": Balance(on_hand=-1, sold=1)}
-"""What the ledger has moved, in sum, for one unit of a hold in this status."""
+"""What the ledger must have moved in total for one unit of a hold with this status."""
 
 
 async def _overdue(

@@ -1,26 +1,26 @@
-"""Inventory that never oversells: three ways to take stock in SQL, one signature.
+"""Stock that is never oversold: three ways to take units in SQL, with one signature.
 
-Shows: a `Take` is `async (connection, sku, quantity) -> remaining`, inside a transaction that the
-caller owns:
-- `guarded`: one UPDATE that carries its own condition. Nothing can come between the check and the
-  write. The default.
+A `Take` is `async (connection, sku, quantity) -> remaining`, inside the caller's transaction:
+- `guarded`: one UPDATE that carries its own condition, so nothing can come between the check and
+  the write. The default.
 - `row_locked`: SELECT … FOR UPDATE, check, UPDATE. PostgreSQL locks the row. SQLite has no row
-  locks and SQLAlchemy leaves the clause out: there, only the BEGIN IMMEDIATE of `begin_immediate`
-  makes it right.
+  locks, and SQLAlchemy leaves the clause out: there, only `begin_immediate` makes it correct.
 - `fenced(token)`: the guarded UPDATE that also refuses a fencing token older than the newest one
-this row has seen. `Inventory` runs one of them in its own transaction: `await
-Inventory(engine).sell("tent", 1)`.
+  this row has seen.
 
-Guarantees, on any schedule: stock never goes below zero (the WHERE, and a CHECK behind it); several
-SKUs are taken all or none, demand summed per SKU, in sorted order, so that two carts cannot
-deadlock; after a fenced sale no older token sells from that row.
+`Inventory` runs one of them in a transaction of its own: `await Inventory(engine).sell("tent", 1)`.
 
-Leaves out: reservations, back-orders, several warehouses. The guard alone prevents overselling;
-fencing is for what a guard cannot say (the holder of a newer lease must not be overwritten by an
-older one).
+Guarantees, on any schedule: stock never goes below zero (by the WHERE, and a CHECK behind it).
+Several SKUs are taken together or not at all, with demand summed per SKU, in sorted order so that
+two carts cannot deadlock. After a fenced sale, no older token sells from that row.
+
+Leaves out: reservations, back-orders, several warehouses. The guard alone prevents overselling.
+Fencing is for what a guard cannot express: an older lease must not overwrite what a newer one
+wrote.
 
 Sources: PostgreSQL 18, "Explicit Locking" and "Transaction Isolation" (an UPDATE that waited for a
-row checks its WHERE again); Kleppmann 2016, "How to do distributed locking" (fencing tokens)."""
+row evaluates its WHERE again); Kleppmann 2016, "How to do distributed locking" (fencing tokens).
+"""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ from labkit.inventory.errors import OutOfStock, UnknownSku
 Take = Callable[[AsyncConnection, str, int], Awaitable[int]]
 
 CHUNK = 500
-"""How many rows one statement names: databases bound the number of parameters."""
+"""Rows that one statement names. Databases limit the number of parameters."""
 
 metadata = MetaData()
 inventory = Table(
@@ -66,12 +66,12 @@ inventory = Table(
 
 
 async def guarded(connection: AsyncConnection, sku: str, quantity: int) -> int:
-    """UPDATE … SET stock = stock - q WHERE sku = … AND stock >= q; no row changed means refused."""
+    """UPDATE … SET stock = stock - q WHERE sku = … AND stock >= q; no changed row: refused."""
     return await _conditional_update(connection, sku, quantity, token=None)
 
 
 def fenced(token: int) -> Take:
-    """`guarded`, and refused with `StaleToken` when the row has seen a token newer than `token`."""
+    """`guarded`, but raises `StaleToken` if the row has seen a newer token."""
 
     async def take(connection: AsyncConnection, sku: str, quantity: int) -> int:
         return await _conditional_update(connection, sku, quantity, token=token)
@@ -81,9 +81,7 @@ def fenced(token: int) -> Take:
 
 
 async def row_locked(connection: AsyncConnection, sku: str, quantity: int) -> int:
-    """SELECT … FOR UPDATE, then check, then write what was computed. Needs `begin_immediate` around
-    it on SQLite.
-    """
+    """SELECT … FOR UPDATE, check, UPDATE. On SQLite it needs `begin_immediate` around it."""
     _validate(quantity)
     found = await connection.execute(
         select(inventory.c.stock).where(inventory.c.sku == sku).with_for_update()
@@ -103,15 +101,15 @@ async def row_locked(connection: AsyncConnection, sku: str, quantity: int) -> in
 async def take_all(
     connection: AsyncConnection, demand: Mapping[str, int], take: Take = guarded
 ) -> dict[str, int]:
-    """Take every SKU of `demand` in sorted order; the first refusal raises, and the caller's
-    transaction undoes the rest.
+    """Take every SKU of `demand` in sorted order. The first refusal raises, and rolling back the
+    caller's transaction undoes the others.
     """
     return {sku: await take(connection, sku, demand[sku]) for sku in sorted(demand)}
 
 
 async def put_back(connection: AsyncConnection, units: Mapping[str, int]) -> None:
-    """Add units to what is on hand, in SKU order. A SKU that the inventory has lost meanwhile is
-    there again with its units: one lost row must not keep a sweeper from all others."""
+    """Add units to the stock on hand, in SKU order. If the row of a SKU has been deleted meanwhile,
+    it is created again: one lost row must not stop a sweeper from expiring all other holds."""
     for sku in sorted(units):
         shelf = (
             update(inventory)
@@ -119,16 +117,13 @@ async def put_back(connection: AsyncConnection, units: Mapping[str, int]) -> Non
             .values(stock=inventory.c.stock + units[sku])
         )
         if not (await connection.execute(shelf)).rowcount:
-            await connection.execute(
-                insert_if_new(inventory).values(sku=sku, stock=0)
-            )  # another may restore it as well
+            # Another transaction may create it at the same time.
+            await connection.execute(insert_if_new(inventory).values(sku=sku, stock=0))
             await connection.execute(shelf)
 
 
 async def lock_all(connection: AsyncConnection, skus: Iterable[str]) -> None:
-    """Lock the rows of these SKUs in the order in which `take_all` takes them; a database may sort
-    "B" behind "a".
-    """
+    """Lock the rows of these SKUs in the order of `take_all`; a database may sort otherwise."""
     ordered = sorted(skus)
     for first in range(0, len(ordered), CHUNK):
         some = {sku: place for place, sku in enumerate(ordered[first : first + CHUNK])}
@@ -141,7 +136,7 @@ async def lock_all(connection: AsyncConnection, skus: Iterable[str]) -> None:
 
 
 def summed(lines: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Demand per SKU, sorted: two lines of one SKU are one demand, or each passes the check that
+    """Demand per SKU, sorted. Two lines of one SKU must be summed: each could pass a check that
     their sum fails.
     """
     demand: Counter[str] = Counter()
@@ -152,11 +147,10 @@ def summed(lines: Iterable[tuple[str, int]]) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Inventory:
-    """Sells from the `inventory` table of one engine, one transaction a call, by one way of taking
-    stock.
+    """Sells from the table `inventory` of one engine, one transaction per call, with one `Take`.
 
-    `within` bounds each call, in seconds. Every method raises `Refused` or `StaleToken` (it did not
-    happen), or `DatabaseUnavailable` (see its `outcome`)."""
+    `within` limits each call, in seconds. Every method can raise `Refused` or `StaleToken` (it did
+    not happen), or `DatabaseUnavailable` (see its `outcome`)."""
 
     engine: AsyncEngine
     take: Take = guarded
@@ -173,7 +167,7 @@ class Inventory:
             return await take_all(connection, summed(lines), self.take)
 
     async def stock(self, sku: str) -> int:
-        """What is there now; it may be gone by the time it is read."""
+        """The stock on hand. It may have changed by the time the caller sees it."""
         async with reading(self.engine, within=self.within) as connection:
             stock: int | None = await connection.scalar(
                 select(inventory.c.stock).where(inventory.c.sku == sku)
@@ -187,7 +181,7 @@ class Inventory:
 
 
 async def create_inventory(engine: AsyncEngine, stock: Mapping[str, int]) -> None:
-    """Create the `inventory` table, if need be, with this many of each SKU."""
+    """Create the table `inventory` if it is missing, and insert this stock by SKU."""
     async with begin_immediate(engine) as connection:
         await create_tables(connection, metadata)
         if stock:

@@ -1,21 +1,21 @@
-"""A read-through cache of stock numbers that may be late but not too late, and whose failure stops
-nobody.
+"""A read-through cache of stock levels with a bounded age, whose failure stops no sale.
 
-Shows: a number goes into Redis with the time *before* it was read, so its age is never
-underestimated; it is believed for `max_age` seconds by the reader's clock, whatever the cache's own
-expiry does. When the cache does not answer, the database is read; when that does not answer either,
-the answer is None: nobody knows, and the caller sells on (fails open). Both are counted, because a
-cache that always fails looks like one that works.
+An entry carries the time *before* its read, so its age is never underestimated. Readers trust it
+for `max_age` seconds by their own clock, whatever the cache's expiry does. If the cache does not
+answer, the database is read. If that does not answer either, the result is None, and the caller
+goes on selling (it fails open). Both failures are counted, because a cache that always fails looks
+like one that works.
 
-Guarantees: a number that is returned was true at most `max_age` seconds before it was asked for
-(plus what the clocks of two readers differ by); `stock` raises nothing but the mistakes of its
-caller and returns after about three times `within`.
+Guarantees: a returned number was true at most `max_age` seconds ago (plus the difference between
+two readers' clocks). `stock` raises only for mistakes of its caller, and returns after about three
+times `within`.
 
 Leaves out: invalidation (the bound on the age replaces it), protection from a stampede (chapter
-4.1), and a breaker: while the cache is down, each look-up pays for finding out.
+4.1), and a circuit breaker: while the cache is down, each look-up waits for it.
 
 Sources: Azure Architecture Center, "Cache-Aside pattern"; Amazon Builders' Library, "Caching
-challenges and strategies"."""
+challenges and strategies".
+"""
 
 from __future__ import annotations
 
@@ -34,14 +34,13 @@ _PREFIX = "stock:"
 
 
 class StockCache:
-    """Stock by SKU, each a key "stock:" + SKU in Redis with the value "units@seconds since 1970".
+    """Stock by SKU, each in the Redis key "stock:" + SKU as "units@seconds since 1970".
 
-    `read(sku)` asks the database; `clock` gives seconds since 1970. A number is believed for
-    `max_age` seconds. A look-up waits `within` seconds for the cache, as long again for the
-    database, and again to keep what it read.
+    `read(sku)` asks the database, and `clock` returns seconds since 1970. An entry is trusted for
+    `max_age` seconds. A look-up waits at most `within` seconds for the cache, as long for the
+    database, and as long to store the result.
 
-    It counts: `hits`, `misses`, `cache_failures` and `unknown` (how often the answer was None).
-    """
+    Counters: `hits`, `misses`, `cache_failures`, and `unknown` (results that were None)."""
 
     def __init__(
         self,
@@ -60,13 +59,12 @@ class StockCache:
         self._clock = clock
 
     def __repr__(self) -> str:
-        counted = f"{self.hits} hits, {self.misses} misses, {self.cache_failures} cache failures, {self.unknown} unknown"
+        counted = f"{self.hits} hits, {self.misses} misses"
+        counted += f", {self.cache_failures} cache failures, {self.unknown} unknown"
         return f"<StockCache, {self.max_age:g} s old at most: {counted}>"
 
     async def stock(self, sku: str) -> int | None:
-        """How many were on hand, at most `max_age` seconds before now; None: nobody knows, or there
-        is no such SKU.
-        """
+        """Units on hand at most `max_age` seconds ago; None if unknown, or for an unknown SKU."""
         failures = self.cache_failures
         cached = await self._look(sku)
         if cached is not None:
@@ -105,7 +103,7 @@ class StockCache:
 
 
 def _parsed(value: bytes | str | None) -> tuple[int, float]:
-    """The units and when they were read; what is not one of ours is infinitely old."""
+    """The units and when they were read. A value that cannot be parsed is infinitely old."""
     text = value.decode(errors="replace") if isinstance(value, bytes) else value or ""
     units, _, read_at = text.partition("@")
     try:

@@ -1,19 +1,20 @@
-"""The sweeper: gives abandoned units back before somebody asks for them.
+"""The sweeper: expires abandoned holds, so that their units come back before somebody asks for
+them.
 
-Shows: work that may stop anywhere. It takes its turn by a lease (a row, a guarded UPDATE) and
-expires a batch in one transaction, and goes on until a batch is not full. Whoever comes after a
-crash finds the rest as it was.
+It may be stopped anywhere. It takes its turn by a lease and expires one batch in one transaction,
+until a batch is not full. After a crash, the next sweeper finds the remaining holds unchanged.
 
-Guarantees: nothing is expired twice and nothing that is still live, with any number of sweepers and
-any lease: that rests on the compare-and-set of each hold, not on the turn. The turn only saves two
-sweepers from doing the same work.
+Guarantees: no hold is expired twice or while it is live, with any number of sweepers and any lease.
+This rests on the compare-and-set of each hold. The turn only keeps two sweepers from doing the same
+work.
 
-Leaves out: urgency. `hold` takes back what it needs by itself. A dead sweeper delays announcements,
-and keeps the units of overdue holds from whoever does not ask by a hold: a direct sale, a cache of
-`Inventory.stock`.
+Leaves out: urgency. `Holds.hold` takes back what it needs by itself. While no sweeper runs, events
+are delayed, and the units of overdue holds are missing for everyone who does not go through a hold:
+a direct sale, or a cache of `Inventory.stock`.
 
 Sources: Spree pull request 13978 (an expire job in batches); Stockpile pull request 419 (cleaning
-up must not wait for a mutation)."""
+up must not wait for a mutation).
+"""
 
 from __future__ import annotations
 
@@ -26,8 +27,8 @@ from labkit.inventory.transitions import take_back
 
 
 class Sweeper:
-    """Sweeps overdue holds under the name `owner`, which no other process has; `lease` is how long
-    a turn lasts, in seconds.
+    """Expires overdue holds as the worker `owner`, a name that no other process has. `lease`:
+    seconds that a turn lasts.
     """
 
     def __init__(self, holds: Holds, *, owner: str, lease: float = 30.0, batch: int = 100) -> None:
@@ -40,8 +41,8 @@ class Sweeper:
         return f"<Sweeper {self._turn.owner}, {self.batch} at a time>"
 
     async def sweep(self) -> int:
-        """Expire what is overdue; returns how many holds (0 too when it is another's turn). Raises
-        `DatabaseUnavailable`.
+        """Expire all overdue holds and return their number (0 also if another sweeper has the
+        turn). Raises `DatabaseUnavailable`.
         """
         swept = 0
         while (expired := await self._batch()) is not None:
@@ -55,12 +56,12 @@ class Sweeper:
 
         async def step() -> int:
             await self.sweep()
-            return 0  # what a sweep leaves is another sweeper's: no reason to look again at once
+            return 0  # a sweep leaves nothing to do at once
 
         await work(step, poll=poll, observe=self._holds.observe)
 
     async def _batch(self) -> int | None:
-        """One batch in one transaction, the turn included; None when it is not this sweeper's turn."""
+        """Expire one batch, in one transaction with the turn; None if another sweeper has it."""
         holds = self._holds
         async with begin_immediate(holds.engine, within=holds.within) as connection:
             now = holds.clock()
@@ -69,7 +70,7 @@ class Sweeper:
             expired = await take_back(
                 connection, now=now, limit=self.batch, announce=holds.announce
             )
-            if len(expired) < self.batch:  # nothing is left: let the next one in
+            if len(expired) < self.batch:  # nothing is left
                 await self._turn.end(connection)
             holds.observe("committing", what="sweep")
         for hold in expired:

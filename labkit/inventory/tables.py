@@ -1,22 +1,24 @@
-"""The tables of the reservations, beside the `inventory` that 1.1a guards.
+"""The tables of the reservations, beside the table `inventory` (`stock.py`).
 
-Shows: what the database itself refuses, whoever asks it.
-| rule | so that |
+The database itself enforces these rules:
+
+| rule | purpose |
 |---|---|
 | `inventory.stock >= 0` (the inventory's own) | nothing is promised twice |
 | a hold's key is unique | a repeated request is one hold |
-| `status` is one of six, and a held one has an end | there is no state without a way out |
-| a ledger row's three deltas sum to 0, unless goods came or went | a transition moves units and makes none |
-| one end per hold and SKU, whichever of the four | no hold ends twice, and nothing comes back twice |
-| the ledger refuses UPDATE, DELETE and TRUNCATE (triggers) | what was written stays |
+| `status` is one of six, and a held hold has an end | there is no state without a way out |
+| a ledger row's deltas sum to 0, unless goods came or went | a transition makes no units |
+| one end per hold and SKU, of four kinds | no hold ends twice |
+| the ledger refuses UPDATE, DELETE and TRUNCATE (triggers) | history does not change |
 
-Units are in one of three places: on hand (`inventory.stock`: nobody has a claim on them), held (the
-lines of held holds) and sold (those of confirmed ones). The last two are not stored a second time,
-so they cannot drift from their holds.
+Units are in one of three places: on hand (`inventory.stock`, nobody has a claim on them), held (the
+lines of held holds) and sold (the lines of confirmed ones). The last two are not stored a second
+time, so they cannot drift from the holds.
 
-Leaves out: migrations; a table that is there is taken as it is. DROP TABLE, and INSERT OR REPLACE
-on SQLite, which no trigger on DELETE hears of (unless `PRAGMA recursive_triggers` is on): that is
-for the rights of the database's users."""
+Leaves out: migrations (an existing table is used as it is); DROP TABLE; and INSERT OR REPLACE on
+SQLite, which fires no DELETE trigger (unless `PRAGMA recursive_triggers` is on). The database
+users' permissions must prevent those.
+"""
 
 from __future__ import annotations
 
@@ -47,9 +49,7 @@ holds = Table(
     Column("customer", String(64), nullable=False),
     Column("status", String(16), nullable=False),
     Column("created_at", Double, nullable=False),
-    Column(
-        "expires_at", Double
-    ),  # NULL for one that was accepted: it waits for a decision, not for a customer
+    Column("expires_at", Double),  # NULL for an accepted hold, which waits for a decision
     Column("reason", String(255), nullable=False, server_default=""),
     CheckConstraint(
         "status IN ('held', 'confirmed', 'released', 'expired', 'accepted', 'cancelled')",
@@ -74,7 +74,7 @@ stock_ledger = Table(
     metadata,
     Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("at", Double, nullable=False),
-    Column("hold_id", String(64)),  # NULL when goods came or went, or were counted
+    Column("hold_id", String(64)),  # NULL if goods came, went or were counted
     Column("sku", String(64), nullable=False),
     Column("kind", String(16), nullable=False),
     Column("delta_on_hand", Integer, nullable=False),
@@ -112,9 +112,7 @@ Index("undecided_in_order", undecided.c.created_at, undecided.c.hold_id)
 
 
 def _append_only(table: Table) -> None:
-    """Triggers that refuse UPDATE, DELETE and (on PostgreSQL, which has it) TRUNCATE, made with the
-    table.
-    """
+    """Create, with the table, triggers that refuse UPDATE, DELETE and (on PostgreSQL) TRUNCATE."""
     refusal = f"{table.name} is append-only"
     for what in ("UPDATE", "DELETE"):
         trigger = f"CREATE TRIGGER {table.name}_no_{what.lower()} BEFORE {what} ON {table.name}"

@@ -1,11 +1,39 @@
-"""Reading holds and stock as they are at an instant: a hold past its end counts for nothing,
-whether it was swept or not.
+"""The transitions of a hold and the queries for holds, each inside the caller's transaction.
 
-Guarantees: each answer is one statement, so it is one moment of the database: a hold is never seen
-without its lines, and the three places of a SKU always add up.
+A transition is a compare-and-set on the hold's status whose row count is checked. In the same
+transaction it moves the units, writes the ledger and announces the event: all of it or nothing.
 
-Leaves out: speed on a long history. `availability` sums all lines of a SKU ever held; a shop that
-asks often keeps a running sum, or puts `StockCache` in front."""
+| transition | from → to | units |
+|---|---|---|
+| `place` | nothing → held | on hand → held |
+| `extend` | held → held, with a later end | stay |
+| `confirm` | held → confirmed | held → sold |
+| `release` | held → released | held → on hand |
+| `take_back` | held and overdue → expired | held → on hand |
+
+A hold takes its units out of `inventory.stock`, which therefore means "nobody has a claim on
+these". Overselling is prevented by one guarded UPDATE (SET stock = stock - q WHERE stock >= q),
+which also protects holds and direct sales against each other, on both databases. The alternative
+leaves the stock alone and sums up the live holds. That is a check over many rows, and under READ
+COMMITTED two holds can pass it at once.
+
+Guarantees: of two simultaneous transitions of one hold, one wins and the other is refused with the
+status that the first one set. A repeated transition moves nothing and returns the hold as it is.
+From the instant `expires_at` a hold counts for nothing, swept or not: `place` takes back the
+overdue holds of its SKUs before it takes stock, so abandoned units come back without a sweeper.
+Each query is one statement and sees one moment of the database.
+
+A refusal is an exception. Let it roll back the transaction, or run the transition in
+`connection.begin_nested()`. On SQLite the transaction must be one of `begin_immediate`. Locks are
+taken in one order, first holds (by end and id), then stock (by SKU), so that two transitions cannot
+deadlock.
+
+Leaves out: a limit on extensions; clocks (the caller's `now` decides, and a clock that is ahead
+ends holds early); speed on a long history (`availability` sums all lines of a SKU ever held).
+
+Sources: Medusa issue 16569 (check and reserve in one step); Spree pull request 13978 (expiry);
+be-BOP issue 533 (a renewal that stole back an expired hold).
+"""
 
 from __future__ import annotations
 
@@ -39,7 +67,7 @@ TIME_IS_UP = "its time was up"
 
 
 async def find(connection: AsyncConnection, hold_id: str, *, now: float) -> Hold:
-    """The hold as it is at `now`. Raises `UnknownHold`."""
+    """The hold as of `now`. Raises `UnknownHold`."""
     found = await find_where(connection, holds.c.id == hold_id, now=now)
     if not found:
         raise UnknownHold(hold_id)
@@ -49,7 +77,7 @@ async def find(connection: AsyncConnection, hold_id: str, *, now: float) -> Hold
 async def find_where(
     connection: AsyncConnection, condition: ColumnElement[bool], *, now: float
 ) -> list[Hold]:
-    """The holds of which this is true, as they are at `now`, by time of creation and id."""
+    """The holds that match, as of `now`, ordered by time of creation and id."""
     wanted = select(holds, hold_lines.c.sku, hold_lines.c.quantity).outerjoin(
         hold_lines, hold_lines.c.hold_id == holds.c.id
     )
@@ -61,7 +89,7 @@ async def find_where(
 async def availability(
     connection: AsyncConnection, *, now: float, sku: str | None = None
 ) -> dict[str, Availability]:
-    """Where the units of every SKU are (or of one: empty when there is none such), by SKU."""
+    """Where the units are, by SKU: of all SKUs, or of one (empty if it does not exist)."""
 
     def units(condition: ColumnElement[bool]) -> ColumnElement[int]:
         return func.coalesce(func.sum(case((condition, hold_lines.c.quantity), else_=0)), 0)
@@ -87,9 +115,8 @@ async def availability(
 
 def _hold(rows: Sequence[Row[Any]], now: float) -> Hold:
     head = rows[0]
-    lines = tuple(
-        sorted((row.sku, row.quantity) for row in rows if row.sku is not None)
-    )  # a database may sort "B" behind "a"
+    # Sorted here, because a database may sort "B" after "a".
+    lines = tuple(sorted((row.sku, row.quantity) for row in rows if row.sku is not None))
     hold = Hold(
         head.id,
         head.key,
@@ -110,16 +137,16 @@ HOLD, SELL, RETURN = (
     Balance(held=-1, sold=1),
     Balance(on_hand=1, held=-1),
 )
-"""What a transition does with one unit."""
+"""What the transitions do with one unit."""
 
 
 async def place(
     connection: AsyncConnection, hold: Hold, *, now: float, announce: Announce = to_nobody
 ) -> Hold:
-    """Set the units of `hold` aside; a hold that is there under its key is returned as it is now.
+    """Set the units of `hold` aside. If its key exists already, return that hold as it is now.
 
-    Raises `OutOfStock` or `UnknownSku` (nothing is set aside, the key is free), `KeyReused` (the
-    key was another request's)."""
+    Raises `OutOfStock` or `UnknownSku` (nothing is set aside, and the key stays free), or
+    `KeyReused` (the key belongs to another request)."""
     if (first := await enter(connection, hold, now=now)) is not None:
         return first
     await take_back(connection, now=now, skus=[sku for sku, _ in hold.lines], announce=announce)
@@ -131,7 +158,7 @@ async def place(
 
 
 async def extend(connection: AsyncConnection, hold_id: str, until: float, *, now: float) -> Hold:
-    """Let the hold end at `until` (seconds since 1970), not earlier than it would have. Raises
+    """Let the hold end at `until` (seconds since 1970), but never earlier than before. Raises
     `NotHeld`, `UnknownHold`.
     """
     sooner = and_(_live(hold_id, now), holds.c.expires_at < until)
@@ -149,9 +176,7 @@ async def extend(connection: AsyncConnection, hold_id: str, until: float, *, now
 async def confirm(
     connection: AsyncConnection, hold_id: str, *, now: float, announce: Announce = to_nobody
 ) -> Hold:
-    """Sell what is held. Raises `NotHeld` (it ended otherwise, or its time is up) or `UnknownHold`:
-    nothing is sold.
-    """
+    """Sell the held units. Raises `NotHeld` (it has ended) or `UnknownHold`: nothing is sold."""
     won = (
         await connection.execute(
             update(holds).where(_live(hold_id, now)).values(status="confirmed")
@@ -174,9 +199,7 @@ async def release(
     now: float,
     announce: Announce = to_nobody,
 ) -> Hold:
-    """Give back what is held. Raises `NotHeld` (it ended otherwise, or its time is up) or
-    `UnknownHold`.
-    """
+    """Give the held units back. Raises `NotHeld` (it has ended) or `UnknownHold`."""
     ended = update(holds).where(_live(hold_id, now)).values(status="released", reason=reason)
     won = (await connection.execute(ended)).rowcount
     hold = await find(connection, hold_id, now=now)
@@ -197,8 +220,8 @@ async def take_back(
     limit: int | None = None,
     announce: Announce = to_nobody,
 ) -> list[Hold]:
-    """Expire overdue holds, the longest overdue first: those of these SKUs, or all; at most
-    `limit`. Returns them.
+    """Expire overdue holds, the longest overdue first, and return them: those of `skus` or all, and
+    at most `limit`.
     """
     expired: list[Hold] = []
     while limit is None or len(expired) < limit:
@@ -225,9 +248,7 @@ async def take_back(
     units: Counter[str] = Counter()
     for hold in expired:
         units.update(dict(hold.lines))
-    if (
-        expired
-    ):  # the caller will take from `skus` next: have all the locks in one order, theirs too
+    if expired:  # the caller takes from `skus` next: lock all of them now, in one order
         await lock_all(connection, {*units, *(skus or ())})
     await put_back(connection, units)
     await note(connection, expired, "expired", RETURN, now=now)
@@ -240,8 +261,8 @@ async def take_back(
 
 
 async def enter(connection: AsyncConnection, hold: Hold, *, now: float) -> Hold | None:
-    """Write the hold and its lines, if its key is new: None. Else the hold that is there;
-    `KeyReused` when it is another's.
+    """Insert the hold and its lines, and return None; or return the hold that has its key already.
+    Raises `KeyReused` if that is another request's.
     """
     row = {
         field: getattr(hold, field)
@@ -265,9 +286,7 @@ async def enter(connection: AsyncConnection, hold: Hold, *, now: float) -> Hold 
 async def note(
     connection: AsyncConnection, done: Iterable[Hold], kind: Kind, move: Balance, *, now: float
 ) -> None:
-    """Write into the ledger what a transition of these holds moved; `move` is what it does with one
-    unit.
-    """
+    """Write a transition of these holds into the ledger. `move`: what it does with one unit."""
     entries = (
         LedgerEntry(now, hold.id, sku, kind, move * quantity, hold.reason)
         for hold in done

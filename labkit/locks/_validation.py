@@ -1,6 +1,4 @@
-"""Checks of what a caller passes to a lock: each error names the field, the value and what is
-allowed.
-"""
+"""Argument checks of locks. Each error names the field, the value and what is allowed."""
 
 from __future__ import annotations
 
@@ -15,8 +13,8 @@ MIN_LEASE, MAX_LEASE = 0.001, 86_400.0
 
 
 def lock_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
-    """The keys sorted and without doubles: all who want several ask in this one order, so that they
-    cannot deadlock.
+    """The keys, sorted and without duplicates. All clients lock in this order, so that they cannot
+    deadlock.
     """
     if not 1 <= len(keys) <= MAX_KEYS:
         raise ValueError(f"keys: between 1 and {MAX_KEYS} names are allowed, got {len(keys)}")
@@ -28,9 +26,7 @@ def lock_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def lock_name(name: str | bytes | memoryview) -> None:
-    """Refuse a name that is empty, longer than `MAX_KEY_BYTES`, not UTF-8, or within labkit's own
-    names.
-    """
+    """Refuse a name that is empty, longer than `MAX_KEY_BYTES`, not UTF-8, or reserved."""
     if not isinstance(name, str | bytes | memoryview):
         raise TypeError(f"name of a lock must be str, bytes or memoryview, got {name!r}")
     try:
@@ -47,12 +43,12 @@ def lock_name(name: str | bytes | memoryview) -> None:
 
 
 def lease_seconds(value: float, field: str = "lease") -> float:
-    """A finite time to live that Redis can keep."""
+    """A lease that Redis can keep, in seconds."""
     return between(value, field, MIN_LEASE, MAX_LEASE)
 
 
 def wait_seconds(value: float, field: str = "wait") -> float:
-    """A time to wait: 0 asks once, `math.inf` waits for ever."""
+    """Seconds to wait: 0 tries once, `math.inf` waits for ever."""
     return between(value, field, 0.0, math.inf)
 
 

@@ -1,16 +1,17 @@
-"""Waiting for a lock: in line, woken by the one who lets go, with a deadline.
+"""Waiting for a lock: in a queue, woken by the release, with a deadline.
 
-Who finds a lock taken stands in a queue on the server and blocks on a list of its own. The release
-reserves the lock for the first in line and pushes to its list: a hand-over takes one and a half
-round trips, no poll interval, and nobody is passed over.
+A client that finds a lock taken joins a queue on the server and blocks on a list of its own. The
+release reserves the lock for the first in the queue and pushes to that client's list. A hand-over
+therefore takes one and a half round trips and no poll interval, and nobody is overtaken.
 
-Guarantees: `None` means definitely not held and no longer queued. An error or a cancellation undoes
-the attempt first, as far as the server can be reached. Lost notes, holders that died and waiters
-that died cost time only: each waiter looks again when the lease it waits for ends (with jitter, so
-that not all look at once), and at least every `look_every` seconds.
+Guarantees: `None` means definitely not held and no longer queued. After an error or a cancellation
+the attempt is undone first, as far as the server can be reached. Lost wake-ups, holders that died
+and waiters that died cost time, but no correctness: each waiter checks the lock again when the
+lease it waits for ends (with jitter, so that not all check at once), and at least every
+`look_every` seconds.
 
-Leaves out: priorities; fairness between waiters for one key and for several (each key's queue is
-fair by itself)."""
+Leaves out: priorities, and fairness between clients that wait for one key and for several (each
+key's queue is fair by itself)."""
 
 from __future__ import annotations
 
@@ -23,14 +24,15 @@ from labkit.locks.errors import LockUnknown
 from labkit.locks.server import Bytes, LockServer, Otherwise, Unanswered, settle
 
 LOOK_EVERY = 0.5
-"""Seconds after which a waiter looks by itself; well below the time after which its place lapses.
+"""Seconds after which a waiter checks the lock without being woken. Well below the time after which
+it loses its place in the queue.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The lock was had: its fencing token, and when (loop time) it was asked for, the earliest its
-    lease can have begun.
+    """An acquired lock: its fencing token, and the loop time of the request, which is the earliest
+    moment at which the lease can have begun.
     """
 
     token: int
@@ -48,11 +50,11 @@ async def take(
     bare: str | bytes | None = None,
     look_every: float = LOOK_EVERY,
 ) -> Grant | None:
-    """Take all keys for `owner`, waiting at most `wait` seconds; None when that was too short.
+    """Acquire all keys for `owner`, waiting at most `wait` seconds; None if that was not enough.
 
-    `owner` is new each time, or `bare` is: then the locks' value is the owner alone, and the
-    attempt waits under that name. `jitter` draws from 0 to 1. `LockUnknown` when the server does
-    not answer."""
+    Either `owner` is unique to this attempt, or `bare` is: then the value of the locks is the owner
+    alone, and the attempt queues under the name `bare`. `jitter` draws from 0 to 1. Raises
+    `LockUnknown` if the server does not answer."""
     now = asyncio.get_running_loop().time
     asked_at = now()
     give_up = asked_at + wait
@@ -75,9 +77,10 @@ async def take(
             asked_at = now()
     except Unanswered as error:
         await _undo(server, keys, waiter, (owner,))
+        life = f"{ttl_ms / 1000:g} s" if ttl_ms else "ever"
         raise LockUnknown(
             f"no answer from the lock server ({type(error).__name__}): "
-            f"the lock may be held, by nobody who knows of it, for {f'{ttl_ms / 1000:g} s' if ttl_ms else 'ever'}"
+            f"the lock may be held for {life}, although no client knows of it"
         ) from error
     except BaseException:
         await _undo(server, keys, waiter, (owner,))
@@ -96,14 +99,12 @@ async def _wake_up(
     until = now() + seconds
     try:
         await server.listen(waiter, seconds)
-    except Unanswered:  # then ask the lock itself, which tells more; but never in a tight loop
+    except Unanswered:  # the caller asks the lock itself next; the pause prevents a tight loop
         await asyncio.sleep(max(0.0, until - now()) * (0.5 + jitter() / 2))
 
 
 async def _undo(
     server: LockServer, keys: Sequence[Bytes], waiter: Bytes, granted_to: Sequence[Bytes]
 ) -> None:
-    with suppress(
-        *Unanswered
-    ):  # then the lease, the reservation and the place in the queue lapse by themselves
+    with suppress(*Unanswered):  # the lease, the reservation and the place in the queue will lapse
         await settle(server.abandon(keys, waiter, granted_to), server.within)

@@ -1,10 +1,10 @@
-"""What can go wrong with a lock. Each error says whether what was asked happened.
+"""Errors of locks. Each says whether the request took effect.
 
 - `LockTimeout`: the lock is definitely not held.
-- `LockUnknown`: the server did not answer. The lock may be held; it ends with its lease.
-- `LeaseLost`: the lock was held and is not any more.
+- `LockUnknown`: the server did not answer. The lock may be held until its lease ends.
+- `LeaseLost`: the lock was held and has ended.
 
-All are kinds of redis-py's own `LockError`, so code written for `redis.asyncio.lock.Lock` catches
+All are subclasses of redis-py's `LockError`, so code written for `redis.asyncio.lock.Lock` catches
 them."""
 
 from __future__ import annotations
@@ -16,27 +16,25 @@ from redis.exceptions import LockNotOwnedError
 
 
 class LockError(RedisLockError):
-    """Something about a lock; `outcome` says whether what was asked happened: "failed" (definitely
-    not) or "unknown".
-    """
+    """A request to a lock failed. `outcome`: "failed" (definitely without effect) or "unknown"."""
 
     outcome: Literal["failed", "unknown"] = "failed"
 
 
 class LockTimeout(LockError):
-    """The lock was not had within the time to wait. It is definitely not held, and nobody waits for
-    it any more.
+    """The lock could not be acquired in time. It is definitely not held, and the caller has left
+    the queue.
     """
 
 
 class LeaseLost(LockError, LockNotOwnedError):
-    """The lease ended before its holder let go: another may hold the lock by now."""
+    """The lease ended before its holder released it. Another client may hold the lock by now."""
 
 
 class LockUnknown(LockError):
-    """The server did not answer in time, or not at all: what was asked may have happened.
+    """The server did not answer in time, so the request may or may not have taken effect.
 
-    After an acquire, the lock may be held by nobody who knows of it; it is free again when its
+    After an acquire, the lock may be held although no client knows it. It is free again when its
     lease ends, at the latest."""
 
     outcome = "unknown"

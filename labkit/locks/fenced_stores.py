@@ -1,24 +1,24 @@
-"""A resource that refuses the late: it remembers the newest fencing token it has seen and accepts
-no older one.
+"""Fenced stores: a resource that remembers the newest fencing token it has seen and refuses every
+older one.
 
-A lock can be lost without its holder knowing (a pause, a slow network). The resource is the only
-place where that can be noticed in time. `SqlFencedStore` puts the token in the WHERE of its UPDATE;
-`RedisFencedStore` compares it in a script; `fenced_update` adds the same guard to an UPDATE of
-one's own.
+A holder can lose a lock without knowing it (a pause, a slow network). Only the resource can detect
+that in time. `SqlFencedStore` puts the token into the WHERE of its UPDATE, and `RedisFencedStore`
+compares it in a script. `labkit.base.fenced_update` adds the same guard to an UPDATE of your own.
 
-Reads show their token, too. If only writes did, an old holder that has read could still write
-between the read and the write of the new one, with a token that is not yet too old, and the new one
-would then write what it derived from its read: one of the two updates is lost.
+Reads carry a token, too. If only writes did, an old holder that has read could still write between
+the new holder's read and its write, because its token is not too old yet. The new holder would then
+overwrite that with what it derived from its earlier read, and one of the two updates would be lost.
 
-Guarantees: the tokens of the accepted reads and writes of a key never decrease; comparison and
-effect are one step of the database. A holder may read and write several times with its token.
+Guarantees: the tokens of the accepted reads and writes of a key never decrease. The comparison and
+the effect are one step of the database. A holder may read and write several times with its token.
 `StaleToken` means that nothing was read or written.
 
-Leaves out: order among operations with the same token, and a lock server that mints a token twice:
-two holders with one token are not told apart.
+Leaves out: the order of operations with the same token, and a lock server that mints a token twice:
+two holders with one token cannot be told apart.
 
-Source: Kleppmann 2016, "How to do distributed locking"; the sequencers of Burrows 2006, "The Chubby
-lock service"."""
+Sources: Kleppmann 2016, "How to do distributed locking"; Burrows 2006, "The Chubby lock service"
+(sequencers).
+"""
 
 from __future__ import annotations
 
@@ -36,34 +36,30 @@ fenced_values = Table(
     "fenced_values",
     metadata,
     Column("key", String(255), primary_key=True),
-    Column("value", String),  # NULL: asked for under a token, never written
+    Column("value", String),  # NULL: read under a token, never written
     Column("token", BigInteger, nullable=False),
 )
 
 
 class SqlFencedStore:
-    """Values by key in the table `fenced_values` (make it with this module's
-    `metadata.create_all`).
-
-    Works on SQLite and PostgreSQL. A number is kept, and read, as its text: the same as
-    `RedisFencedStore` does."""
+    """Values by key in the table `fenced_values` (create it from this module's `metadata`), on
+    SQLite or PostgreSQL. Like `RedisFencedStore`, it keeps and returns a number as its text.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
     async def read(self, key: str, *, token: int) -> str | None:
-        """The value (None: never written), for the holder of this token; `StaleToken` when the key
-        has seen a newer one.
-        """
+        """The value (None: never written). Raises `StaleToken` if it has seen a newer token."""
         return await self._do(key, token)
 
     async def write(self, key: str, value: str | int, *, token: int) -> None:
-        """Write under a fencing token; `StaleToken` when the key has seen a newer one."""
+        """Write under a fencing token. Raises `StaleToken` if the key has seen a newer one."""
         await self._do(key, token, value=str(value))
 
     async def latest(self, key: str) -> tuple[str | None, int] | None:
-        """For an observer without a lock: the value and the newest token seen; None when nobody has
-        asked for the key.
+        """The value and the newest token seen, for an observer without a lock; None if the key was
+        never read or written.
         """
         columns = select(fenced_values.c.value, fenced_values.c.token).where(
             fenced_values.c.key == key
@@ -76,7 +72,7 @@ class SqlFencedStore:
         return f"<SqlFencedStore on {self._engine.dialect.name}>"
 
     async def _do(self, key: str, token: int, **values: str) -> str | None:
-        """Note the token and set the values, if no newer token was seen; the value of the key
+        """Write the token and the values if no newer token was seen; returns the key's value
         afterwards.
         """
         row = update(fenced_values).where(fenced_values.c.key == key)
@@ -88,9 +84,8 @@ class SqlFencedStore:
             fresh = insert_if_new(fenced_values).values(key=key, token=token, **values)
             if (await connection.execute(fresh)).rowcount:
                 return values.get("value")
-            if found := (
-                await connection.execute(guarded)
-            ).one_or_none():  # it exists, perhaps only since a moment ago
+            # The key exists, perhaps only since a moment ago.
+            if found := (await connection.execute(guarded)).one_or_none():
                 return found.value  # type: ignore[no-any-return]  # as above
             seen = await connection.scalar(
                 select(fenced_values.c.token).where(fenced_values.c.key == key)
@@ -98,8 +93,8 @@ class SqlFencedStore:
             raise StaleToken(key, seen=seen or 0, given=token)
 
 
-# KEYS: a hash. ARGV: token and, for a write, the value. Notes the token, and sets the value, unless
-# it has seen a newer one. Returns the newest token seen before, and the value afterwards.
+# KEYS: a hash. ARGV: the token and, for a write, the value. Sets both unless the hash has seen a
+# newer token. Returns the newest token seen before, and the value afterwards.
 GUARD = Script.of(
     """
 local seen = tonumber(redis.call('hget', KEYS[1], 'token') or 0)
@@ -113,25 +108,23 @@ return {seen, redis.call('hget', KEYS[1], 'value')}
 
 
 class RedisFencedStore:
-    """Values by key in Redis, each a hash of `value` and `token` named `prefix` + key."""
+    """Values by key in Redis, each in a hash of `value` and `token` named `prefix` + key."""
 
     def __init__(self, redis: Redis, *, prefix: str = "fenced:") -> None:
         self._redis = redis
         self._prefix = prefix
 
     async def read(self, key: str, *, token: int) -> str | None:
-        """The value (None: never written), for the holder of this token; `StaleToken` when the key
-        has seen a newer one.
-        """
+        """The value (None: never written). Raises `StaleToken` if it has seen a newer token."""
         return await self._do(key, token)
 
     async def write(self, key: str, value: str | int, *, token: int) -> None:
-        """Write under a fencing token; `StaleToken` when the key has seen a newer one."""
+        """Write under a fencing token. Raises `StaleToken` if the key has seen a newer one."""
         await self._do(key, token, value)
 
     async def latest(self, key: str) -> tuple[str | None, int] | None:
-        """For an observer without a lock: the value and the newest token seen; None when nobody has
-        asked for the key.
+        """The value and the newest token seen, for an observer without a lock; None if the key was
+        never read or written.
         """
         value, token = await self._redis.hmget(self._prefix + key, ["value", "token"])
         return None if token is None else (_text(value), int(token))

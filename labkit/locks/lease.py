@@ -1,15 +1,29 @@
-"""A lease: a lock that is held, for how long, and with which fencing token.
+"""A lease: a lock that is held, until when, and with which fencing token. And a lease that is
+renewed while a block runs:
 
-Guarantees: `remaining` never says more than the server grants, as long as both clocks run equally
-fast: the lease is counted from before the request was sent. `release` answers whether the lock was
-the holder's until then; it frees nobody else's lock, may be called twice, and is finished even when
-its caller is cancelled.
+    async with locks.hold("product:1") as lease:
+        ...
 
-Leaves out: knowing for sure. Between a look at `remaining` and the next line the process may stop
-for a minute, which no lock can prevent; only the resource can, by refusing an old fencing token
-(`fencing.py`).
+Guarantees of `Lease`: `remaining` never reports more than the server grants, as long as both clocks
+run at the same speed, because the lease is counted from before the request was sent. `release`
+reports whether the lock was still held; it never releases another client's lock, may be called
+twice, and is completed even if its caller is cancelled.
 
-Follows: the lease of Gray and Cheriton 1989; names of `redis.asyncio.lock.Lock`.
+Guarantees of `RenewedLease`:
+- it is renewed after a third of the lease, and again after each further third, for at most
+  `max_hold` seconds in all, so that a block that hangs does not hold the lock for ever;
+- if the lease is lost (the server says so, or its deadline passes without an answer), the block is
+  cancelled at its next await and the `async with` raises `LeaseLost`. A cancellation from outside
+  remains a `CancelledError`;
+- leaving the block never replaces what the block returned or raised. `lease.state` says whether the
+  lock was held to the end.
+
+Leaves out: certainty. Between a check of `remaining` and the next line, the process may stop for a
+minute, and a block that does not await cannot be cancelled. No lock can prevent that. Only the
+resource can, by refusing an old fencing token (`fenced_stores.py`).
+
+Sources: Gray and Cheriton 1989, "Leases"; `redis.asyncio.lock.Lock` for the names; Redisson's
+watchdog for the renewal; `asyncio.timeout` for the use of `Task.uncancel`.
 """
 
 from __future__ import annotations
@@ -30,8 +44,8 @@ LeaseState = Literal["held", "released", "lost", "unknown"]
 class Lease:
     """`keys` held by `owner` under the fencing `token`, until loop time `deadline` unless extended.
 
-    `state`: held; released (and it was ours until then); lost; unknown (the release was not
-    answered: it ends by itself)."""
+    `state`: "held", "released" (and held until then), "lost", or "unknown" (the release was not
+    answered; the lock ends with its lease)."""
 
     __slots__ = (
         "_server",
@@ -69,27 +83,25 @@ class Lease:
 
     @property
     def lost(self) -> bool:
-        """Whether the lock ended before it was released, as far as is known here."""
+        """Whether the lock is known to have ended before it was released."""
         return self.state == "lost"
 
     def remaining(self) -> float:
-        """Seconds for which the lock is surely held, at least 0."""
+        """Seconds for which the lock is certainly held; 0 if it is not."""
         if self.state != "held":
             return 0.0
         return max(0.0, self.deadline - asyncio.get_running_loop().time())
 
     def require(self, seconds: float = 0.0) -> None:
-        """Raise `LeaseLost` unless more than `seconds` remain: ask before a step that takes that
-        long, such as a commit.
+        """Raise `LeaseLost` unless more than `seconds` remain. Call it before a step that takes
+        that long, such as a commit.
         """
         if not self.remaining() > seconds:
-            raise LeaseLost(
-                self._why
-                or f"{self.remaining():.3f} s of the lease on {self._names()} remain, not {seconds:g}"
-            )
+            left = f"{self.remaining():.3f} s of the lease on {self._names()} remain"
+            raise LeaseLost(self._why or f"{left}, not {seconds:g}")
 
     async def owned(self) -> bool:
-        """Ask the server whether every key is still this lease's. `LockUnknown` without an answer."""
+        """Ask the server whether this lease still holds every key. Raises `LockUnknown`."""
         try:
             return all(
                 [(await self._server.look(key))[0] == self._value.encode() for key in self.keys]
@@ -98,8 +110,8 @@ class Lease:
             raise LockUnknown(f"no answer about {self._names()}") from error
 
     async def extend(self, additional_time: float, replace_ttl: bool = False) -> Literal[True]:
-        """Add seconds to the lease, or let it end `additional_time` seconds from now. `LeaseLost`
-        when it is ours no more.
+        """Add seconds to the lease; with `replace_ttl`, let it end `additional_time` seconds from
+        now. Raises `LeaseLost` or `LockUnknown`.
         """
         ms = milliseconds(lease_seconds(additional_time, "additional_time"))
         if self.state != "held":
@@ -111,9 +123,7 @@ class Lease:
             raise LockUnknown(
                 f"no answer to the extension of {self._names()}: it ends as before, or later"
             ) from error
-        if (
-            self.state != "held"
-        ):  # it was released, or given up for lost, while the server was asked
+        if self.state != "held":  # it was released or lost while the server was asked
             raise self._error("extend")
         if not left:
             raise self.lose(f"the lease on {self._names()} ended before it was extended")
@@ -121,14 +131,14 @@ class Lease:
         return True
 
     async def reacquire(self) -> Literal[True]:
-        """Let the lease begin anew, with the seconds it had at first."""
+        """Start the lease again, with its original number of seconds."""
         return await self.extend(self.seconds, replace_ttl=True)
 
     async def release(self) -> bool:
-        """Let go. True: it was ours until now; False: it had been lost.
+        """Release the lock. True: it was held until now. False: the lease had been lost.
 
-        `LockUnknown` without an answer; it ends by itself then. A second call asks nobody and
-        repeats what is known."""
+        Raises `LockUnknown` if the server does not answer; the lock then ends with its lease. A
+        second call sends nothing and repeats the first result."""
         if self.state != "held":
             return self.state == "released"
         self.state = "released"
@@ -147,16 +157,16 @@ class Lease:
         return self.state == "released"
 
     def lose(self, why: str) -> LeaseLost:
-        """Note that the lease is lost, and the error that says so."""
+        """Mark the lease as lost, and return the error to raise."""
         self.state, self._why = "lost", why
         return LeaseLost(why)
 
     async def _release_for_sure(self) -> None:
-        """The cancelled release may have been done or not. Do it again: only the owner's lock is
-        ever released.
+        """Release again after a cancelled release, which may or may not have been executed. That is
+        safe: only the owner's lock is ever released.
 
-        When nothing is left to release, the first one did it or the lease had been lost: that is
-        unknown."""
+        If nothing is left to release, either the first release did it or the lease had been lost:
+        the state is unknown."""
         try:
             kept = await settle(self._server.release(self.keys, self._value), self._server.within)
         except Unanswered:
@@ -181,7 +191,7 @@ RETRY_AFTER = 1 / 12
 
 
 class RenewedLease:
-    """An async context manager for one block, made by `LockManager.hold`."""
+    """A lease that is renewed while one `async with` block runs. Made by `LockManager.hold`."""
 
     __slots__ = (
         "_acquire",
@@ -222,7 +232,7 @@ class RenewedLease:
         only_by_us = self._renewal.stop()
         try:
             if self._lease.state == "held":
-                with suppress(LockUnknown):  # it ends with its lease; `lease.state` says so
+                with suppress(LockUnknown):  # then `lease.state` is "unknown"
                     await self._lease.release()
         finally:
             if self._renewal.under_way():
@@ -232,8 +242,8 @@ class RenewedLease:
 
 
 class _Renewal:
-    """Renews a lease until stopped, and cancels the body when the lease is lost. One timer, and no
-    task until it fires.
+    """Renews a lease until stopped, and cancels the body if the lease is lost. It has one timer,
+    and no task until that fires.
     """
 
     __slots__ = (
@@ -262,14 +272,14 @@ class _Renewal:
         self._timer = self._loop.call_at(lease.asked_at + lease.seconds * RENEW_AFTER, self._start)
 
     def stop(self) -> bool:
-        """End the renewal; True when the body was cancelled by it and by nobody else."""
+        """End the renewal. True if the body was cancelled by it, and by nobody else."""
         self._timer.cancel()
         if self._renewing is not None:
             self._renewing.cancel()
         return self._cancelled_body and self._body.uncancel() <= self._cancelling
 
     def under_way(self) -> bool:
-        """Whether a renewal was under way when it was stopped, and still is."""
+        """Whether a renewal is still running after `stop`."""
         return self._renewing is not None and not self._renewing.done()
 
     async def ended(self) -> None:
@@ -279,13 +289,13 @@ class _Renewal:
                 await settle(_over(self._renewing), self._lease.seconds)
 
     def _start(self) -> None:
-        if self._lease.state != "held":  # the block let go by itself
+        if self._lease.state != "held":  # the block released it
             return
         self._timer = self._loop.call_at(self._lease.deadline, self._expire)
         self._renewing = self._loop.create_task(self._renew())
 
     async def _renew(self) -> None:
-        least = MIN_LEASE  # the server takes no shorter one
+        least = MIN_LEASE  # the server accepts no shorter one
         while (seconds := min(self._lease.seconds, self._ends_at - self._loop.time())) > max(
             least, self._lease.remaining()
         ):
@@ -297,7 +307,7 @@ class _Renewal:
             except LockUnknown:
                 await asyncio.sleep(self._lease.seconds * RETRY_AFTER)
                 continue
-            except LockError:  # the block let go meanwhile
+            except LockError:  # the block has released it meanwhile
                 return
             self._timer.cancel()
             self._timer = self._loop.call_at(

@@ -1,21 +1,22 @@
-"""A lock with the signatures and meanings of `redis.asyncio.lock.Lock`, to put in its place.
+"""A drop-in replacement for `redis.asyncio.lock.Lock`, with the same signatures and meanings.
 
     lock = Lock(redis, "product:1", timeout=10, blocking_timeout=5)
     async with lock:
         await store.write("product:1", 4, token=lock.fence)
 
-Same: the constructor's and methods' arguments, what they return, which kind of error they raise
-(`redis.exceptions.LockError`, `LockNotOwnedError`, and the connection's errors as they are), and
-the value of the key, so that both kinds can share one lock.
+Same: the arguments of the constructor and the methods, what they return, which errors they raise
+(`redis.exceptions.LockError`, `LockNotOwnedError`, and connection errors unchanged), and the value
+of the key, so that both kinds can share one lock.
 
-Different: waiters are served in line and woken by the release (`sleep` is how often they look when
-whoever releases does not know the line, as redis-py's does not); `fence` is a fencing token; a
-release that is cancelled is finished; and a time-out of zero, negative or NaN is refused where
-redis-py takes it for "never" or fails later.
+Different: waiters queue and are woken by the release (`sleep` is how often they check if the
+releasing client does not know the queue, as redis-py's does not); `fence` is a fencing token; a
+release that is cancelled is completed; and a timeout of zero, a negative one or NaN is refused,
+where redis-py takes it for "never" or fails later.
 
-Leaves out: renewal, several keys, a default time-out. `LockManager` has them and is what new code
+Leaves out: renewal, several keys, a default timeout. `LockManager` has them and is what new code
 should use. As with redis-py's, one object is one acquisition at a time: a second `acquire` waits
-for the first, whoever calls it."""
+for the first, whichever task calls it.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +50,7 @@ def _new_id() -> str:
 
 
 class Lock:
-    """See redis-py's documentation for the arguments; `ids` and `rng` make it repeatable in a
+    """See redis-py's documentation for the arguments. `ids` and `rng` make it deterministic in a
     simulation.
     """
 
@@ -106,8 +107,8 @@ class Lock:
         blocking_timeout: float | None = None,
         token: str | bytes | None = None,
     ) -> bool:
-        """Take the lock; True when it was had. Waits for ever, for `blocking_timeout` seconds, or
-        not at all.
+        """Acquire the lock; True if it was acquired. Waits for ever, for `blocking_timeout`
+        seconds, or not at all.
         """
         attempt = self._ids().encode()
         owner = attempt if token is None else token.encode() if isinstance(token, str) else token
@@ -116,11 +117,10 @@ class Lock:
             if blocking_timeout is None
             else wait_seconds(blocking_timeout, "blocking_timeout")
         )
-        wait = (
-            (math.inf if limit is None else limit)
-            if (self.blocking if blocking is None else blocking)
-            else 0.0
-        )
+        waits = self.blocking if blocking is None else blocking
+        wait = 0.0
+        if waits:
+            wait = math.inf if limit is None else limit
         ttl_ms = 0 if self.timeout is None else milliseconds(self.timeout)
         look_every = min(max(self.sleep, 0.001), LOOK_EVERY)
         try:
@@ -151,15 +151,14 @@ class Lock:
         return value is not None and value == getattr(self.local, "token", None)
 
     async def release(self) -> None:
-        """Let go. `LockError` when it was not acquired, `LeaseLost` when it had ended before."""
+        """Release. Raises `LockError` if it was not acquired, `LeaseLost` if it ended before."""
         token = self._token("release a lock that's not owned or is already unlocked")
         try:
             kept = await self._server.release((self.name,), token)
         except Unanswered as error:
             raise _of_redis_py(error) from error
-        except (
-            asyncio.CancelledError
-        ):  # it may have been done or not: do it again, only the owner's lock is ever released
+        except asyncio.CancelledError:
+            # It may or may not have been executed. Repeat it: only the owner's lock is released.
             with suppress(*Unanswered):
                 await settle(self._server.release((self.name,), token), WITHIN)
                 self._forget(token)
@@ -169,7 +168,7 @@ class Lock:
             raise LeaseLost("Cannot release a lock that's no longer owned")
 
     def extend(self, additional_time: float, replace_ttl: bool = False) -> Awaitable[Literal[True]]:
-        """Add seconds to the time left, or replace it by them."""
+        """Add seconds to the time left, or replace it."""
         token = self._token("extend an unlocked lock")
         if self.timeout is None:
             raise LockError("Cannot extend a lock with no timeout")
@@ -205,7 +204,8 @@ class Lock:
 
     def __repr__(self) -> str:
         held = getattr(self.local, "token", None) is not None
-        return f"<Lock {self.name!r}, {f'acquired with fence {self.fence}' if held else 'not acquired'}>"
+        state = f"acquired with fence {self.fence}" if held else "not acquired"
+        return f"<Lock {self.name!r}, {state}>"
 
     def _token(self, action: str) -> bytes:
         token: bytes | None = getattr(self.local, "token", None)
@@ -214,14 +214,13 @@ class Lock:
         return token
 
     def _forget(self, token: bytes) -> None:
-        if (
-            getattr(self.local, "token", None) == token
-        ):  # another task may have acquired through this object meanwhile
+        # Another task may have acquired through this object meanwhile.
+        if getattr(self.local, "token", None) == token:
             self.local.token = None
 
 
 def _of_redis_py(error: BaseException) -> BaseException:
-    """What the connection raised, as redis-py's lock would let it through; our own time-out becomes
+    """What the connection raised, as redis-py's lock lets it through. Our own timeout becomes
     redis-py's.
     """
     cause = error.__cause__ if isinstance(error, LockUnknown) else error

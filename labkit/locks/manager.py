@@ -1,16 +1,19 @@
-"""Locks by name on one Redis: leases with fencing tokens, waited for in line.
+"""Locks by name on one Redis server: leases with fencing tokens, and a queue of waiters.
 
     locks = LockManager(redis, ids=new_id, rng=random.Random())
     async with locks.hold("product:1", "product:2") as lease:
         await store.write("product:1", 4, token=lease.token)
 
-Guarantees, as long as the server keeps its data: at most one holder of a key at a time while leases
-last; a fencing token greater than that of every holder before; several keys all or none, in one
-order, so that holders of several never deadlock; waiters served in the order in which they came.
+Guarantees, as long as the server keeps its data: a key has at most one holder at a time while
+leases last; a holder's fencing token is greater than those of all holders before it; several keys
+are locked together or not at all, in one order, so that their holders never deadlock; waiters are
+served in the order in which they came.
 
-Leaves out: re-entrance (a holder who asks again waits for itself, and times out), read locks, a
-server that loses data. Follows: redis.io "Distributed Locks with Redis", with the fencing token of
-Kleppmann 2016 added."""
+Leaves out: re-entrance (a holder that acquires again waits for itself until the timeout), read
+locks, a server that loses data.
+
+Sources: redis.io, "Distributed Locks with Redis"; Kleppmann 2016 for the fencing token.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +34,8 @@ from labkit.locks.server import FENCED, NEXT, LockServer, Unanswered
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a key, for how many seconds yet (infinity: until it lets go), and its fencing token
-    if it has one.
+    """The owner of a key, the seconds left of its lease (infinity: until it is released), and its
+    fencing token if it has one.
     """
 
     owner: str
@@ -41,11 +44,11 @@ class Holder:
 
 
 class LockManager:
-    """Hands out leases.
+    """Grants leases.
 
-    `ids`: makes the owners' names, each a new one. `rng`: jitter of the waiting. `lease`: seconds a
-    lock is granted for. `wait`: seconds to wait for one. `max_hold`: seconds after which `hold`
-    renews no more. `within`: seconds for an answer."""
+    `ids` returns a new owner's name with each call, and `rng` draws the jitter. Seconds: `lease`
+    for which a lock is granted, `wait` for which an acquire waits, `max_hold` after which `hold`
+    stops renewing, `within` for an answer of the server."""
 
     def __init__(
         self,
@@ -72,8 +75,8 @@ class LockManager:
         wait: float | None = None,
         max_hold: float | None = None,
     ) -> RenewedLease:
-        """Hold the keys over an `async with` block: see `hold.py`. Entering raises as `acquire`
-        does.
+        """Hold the keys over an `async with` block: see `lease.py`. Entering raises what
+        `acquire` raises.
         """
         seconds = self._lease if lease is None else lease_seconds(lease)
         most = (
@@ -86,26 +89,23 @@ class LockManager:
     async def acquire(
         self, *keys: str, lease: float | None = None, wait: float | None = None
     ) -> Lease:
-        """Take all keys, waiting in line. Nobody renews this lease but its holder.
+        """Acquire all keys, waiting in the queue. The lease is not renewed automatically.
 
-        Raises `LockTimeout` (not held) after `wait` seconds, `LockUnknown` when the server does not
-        answer."""
+        Raises `LockTimeout` (not held) after `wait` seconds, and `LockUnknown` if the server does
+        not answer."""
         seconds = self._wait if wait is None else wait_seconds(wait)
         had = await self._take(keys, lease, seconds)
         if had is None:
-            raise LockTimeout(
-                f"{', '.join(map(repr, lock_keys(keys)))} not had within {seconds:g} s"
-            )
+            names = ", ".join(map(repr, lock_keys(keys)))
+            raise LockTimeout(f"{names} could not be acquired within {seconds:g} s")
         return had
 
     async def try_acquire(self, *keys: str, lease: float | None = None) -> Lease | None:
-        """Take all keys if they are free and nobody waits for them; None otherwise, at once."""
+        """Acquire all keys if they are free and nobody waits for them; else return None at once."""
         return await self._take(keys, lease, 0.0)
 
     async def holder(self, key: str) -> Holder | None:
-        """Who holds the key; None when it is free or on its way to the next in line. `LockUnknown`
-        without an answer.
-        """
+        """The holder of the key; None if it is free or being handed over. Raises `LockUnknown`."""
         lock_keys((key,))
         try:
             value, left = await self._server.look(key)

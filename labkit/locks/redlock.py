@@ -1,22 +1,23 @@
 """Redlock: a lock on the majority of n independent Redis servers. An experiment, not the default.
 
-What it buys: no single server has to be up. A lock is had when more than half of the servers
-granted it and time is left.
+It needs no single server to be up: the lock is held if more than half of the servers granted it and
+time is left.
 
 Its published limits, which the lessons reproduce:
-- it makes no fencing token. Servers that share nothing have no common counter, so nothing protects
-  the resource from a holder that was paused past its lease (Kleppmann 2016, "How to do distributed
-  locking");
-- it is safe only under timing assumptions: bounded pauses, message delays and clock errors. A clock
-  that jumps on one server, or a server that restarts without its data within a lease, lets two
-  clients have a majority (ibid.);
+- It has no fencing token. The servers share nothing, so they have no common counter, and nothing
+  protects the resource from a holder that was paused past its lease (Kleppmann 2016, "How to do
+  distributed locking").
+- It is safe only under timing assumptions: bounded pauses, message delays and clock errors. If the
+  clock of one server jumps, or a server restarts without its data within a lease, two clients can
+  have a majority (ibid.).
 - Sanfilippo's reply (2016, "Is Redlock safe?"): the time check after the majority bounds network
-  delays, monotonic clocks and a delayed restart answer the rest, and a token can be had from the
-  unique value by compare-and-set. Both agree that clocks must not jump and that the restart must be
-  delayed. When a resource can check a token, one server and fencing do more for less; when it
-  cannot, a consensus store (etcd, ZooKeeper) is the tool.
+  delays, monotonic clocks and a delayed restart answer the rest, and the unique value can serve as
+  a token by compare-and-set. Both agree that clocks must not jump and that a restart must be
+  delayed. If a resource can check a token, one server and fencing achieve more with less; if it
+  cannot, use a consensus store (etcd, ZooKeeper).
 
-Leaves out: renewal, waiting in line, and the guarantees of `LockManager`.
+Leaves out: renewal, a queue of waiters, and the guarantees of `LockManager`.
+
 Source: redis.io, "Distributed Locks with Redis", "The Redlock Algorithm".
 """
 
@@ -41,8 +42,8 @@ _RELEASE = Script.of(
 
 
 class Majority:
-    """A lock that a majority granted: `key`, `owner`, and loop time `deadline` until which the
-    majority surely stands.
+    """A lock that a majority granted: `key`, `owner`, and the loop time `deadline` until which the
+    majority holds if no clock jumps.
     """
 
     def __init__(self, redlock: RedlockExperiment, key: str, owner: str, deadline: float) -> None:
@@ -54,7 +55,7 @@ class Majority:
         return max(0.0, self.deadline - asyncio.get_running_loop().time())
 
     async def release(self) -> bool:
-        """Let go on every server. True when a majority still had it."""
+        """Release on every server. True if a majority still had the lock."""
         return await self._redlock._release(self.key, self.owner) >= self._redlock.quorum
 
     def __repr__(self) -> str:
@@ -62,8 +63,8 @@ class Majority:
 
 
 class RedlockExperiment:
-    """The algorithm of the source, over clients of independent servers. `within`: seconds a server
-    is given to answer.
+    """The algorithm of the source, over clients of independent servers. `within`: seconds in which
+    a server must answer.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class RedlockExperiment:
         return f"<RedlockExperiment on {len(self._servers)} servers, lease {self._lease:g} s>"
 
     async def acquire(self, key: str, *, wait: float = 0.0) -> Majority | None:
-        """Try, and again after a random delay, for `wait` seconds; None when no majority was had."""
+        """Try for `wait` seconds, with random delays; None if no majority granted the lock."""
         lock_keys((key,))
         now = asyncio.get_running_loop().time
         give_up = now() + wait_seconds(wait)
@@ -112,7 +113,7 @@ class RedlockExperiment:
         except BaseException:
             await settle(self._release(key, owner), 2 * self._within)
             raise
-        await self._release(key, owner)  # also where no answer came: it may have been granted
+        await self._release(key, owner)  # also where no answer came: the lock may have been granted
         return None
 
     async def _ask(self, server: Redis, key: str, owner: str) -> bool:

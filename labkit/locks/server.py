@@ -1,30 +1,46 @@
-"""The Lua scripts of the lock: each is one atomic step on the server, and one round trip.
+"""The lock server: the Lua scripts that run on Redis, and the calls that send them.
 
-Keys, for a lock named K:
-  K                    who holds it, with the lease as its time to live: "OWNER fence=TOKEN", or a
-  bare token as redis-py's
-                       Lock writes it (so both kinds exclude each other); or "labkit:next:W" while
-                       it is reserved for the waiter W, who has been told
-  labkit:queue:K       list of waiters, first come first served labkit:waiter:W      the lock W
-  queues for; it expires, so that a waiter who died is skipped labkit:wake:W        list on which W
-  blocks; a push tells it that its turn has come labkit:fence         the counter all fencing tokens
-  come from: monotone over all keys, so monotone for each
+Each script is one atomic step and one round trip. For a lock named K it uses these keys:
 
-Guarantees: a fencing token is minted in the step that grants the lock, greater than all before it:
-one more than the last, or the server's clock in microseconds if that is more. So a server that lost
-its data does not start over, and a resource that has seen its tokens does not refuse everybody from
-then on. A release with waiters does not free the lock but reserves it for the first of them who
-lives; a reservation that is not taken lapses. Several keys are granted all at once or not at all;
-who waits for several reserves them in the order given, as ordered locking does.
+    K                 the holder, with the lease as the key's time to live: "OWNER fence=TOKEN", or
+    a bare token as redis-py's Lock writes it (so that both kinds exclude each other), or
+    "labkit:next:W" while it is reserved for the waiter W labkit:queue:K    list of the waiters for
+    K, first come first served labkit:waiter:W   the lock that W waits for; it expires, so that a
+    dead waiter is skipped labkit:wake:W     list on which W blocks; a push wakes it when its turn
+    has come labkit:fence      the counter of all fencing tokens: monotone over all keys, so
+    monotone for each
 
-Leaves out: order after a lease has *expired* (who looks first has it; the queue stays). Redis
-Cluster: a script there may touch one hash slot only, and `labkit:fence` is in another than K. A
-server that loses data (a fail-over to an asynchronous replica) can lose a lock, so that two hold
-it: "Why failover-based implementations are not enough" in the source below. Its tokens stay in
-order unless its clock is behind that of the server it replaces by more than the fail-over took.
+Guarantees of the scripts:
+- A fencing token is minted in the step that grants the lock. It is the previous one plus 1, or the
+  server's clock in microseconds if that is greater. A server that lost its data therefore does not
+  start over, and a resource that has seen its tokens does not refuse every later holder.
+- A release with waiters does not free the lock but reserves it for the first of them that is alive.
+  A reservation that is not used lapses.
+- Several keys are granted together or not at all. A client that waits for several reserves them in
+  the order given, which is ordered locking.
+
+Guarantees of the calls (`LockServer`): each returns the server's answer, or raises one of
+`Unanswered` after at most `within` seconds, which means that the outcome is unknown. Nothing is
+sent twice. For this reason commands go over a connection from the client's pool and not through the
+client: redis-py's client repeats a command whose answer was lost, and a release that is executed
+twice looks like a lost lease. (It also saves a fifth of a round trip's time. The price: whatever
+wraps the client's `execute_command`, such as a tracer, does not see these commands.)
+
+Leaves out:
+- the order of waiters after a lease has *expired*: the first to check gets the lock, and the queue
+  stays;
+- Redis Cluster, whose scripts may touch one hash slot only (`labkit:fence` is in another than K),
+  and Sentinel, whose clients choose a connection by themselves;
+- a server that loses data. After a fail-over to an asynchronous replica, two clients can hold one
+  lock: see "Why failover-based implementations are not enough" in the source below. Tokens stay in
+  order unless the replica's clock is behind its predecessor's by more than the fail-over took.
+
+A waiter blocks in BLPOP and occupies a connection while it waits, so a pool must have room for all
+its waiters and one more.
 
 Sources: redis.io, "Distributed Locks with Redis"; Kleppmann 2016, "How to do distributed locking";
-redis-py's lock.py; the wake-up by a blocking pop is python-redis-lock's."""
+redis-py's lock.py; python-redis-lock for the wake-up by a blocking pop.
+"""
 
 from __future__ import annotations
 
@@ -46,14 +62,14 @@ FENCE = "labkit:fence"
 WAKE = "labkit:wake:"
 FENCED = " fence="
 CLAIM_MS = 500
-"""How long a lock stays reserved for a waiter who was told that it is its turn."""
+"""Milliseconds for which a lock stays reserved for a waiter that was woken."""
 ALIVE_MS = 2_000
-"""How long a waiter keeps its place without asking again."""
+"""Milliseconds for which a waiter keeps its place in the queue without asking again."""
 
 
 @dataclass(frozen=True)
 class Script:
-    """A Lua script and the digest a server knows it by."""
+    """A Lua script, and the digest under which a server keeps it."""
 
     source: str = field(repr=False)
     digest: str
@@ -64,10 +80,11 @@ class Script:
         return cls(source, hashlib.sha1(source.encode()).hexdigest())
 
 
-# KEYS: the locks, then the fence counter. ARGV: owner, lease in ms ('0': for ever), what to do when
-# a lock is another's ('leave', 'queue', or 'stay' when the attempt queues already) and, for a lock
-# whose value is to be the bare owner, the name it waits under. Returns the fencing token; or, when
-# a lock is another's, -1 minus the ms until it ends (0: it never does).
+# KEYS: the locks, then the fence counter. ARGV: the owner, the lease in ms ('0': for ever), what to
+# do if another client holds a lock ('leave', 'queue', or 'stay' if the attempt is queued already)
+# and, for a lock whose value is to be the bare owner, the name under which the attempt queues.
+# Returns the fencing token or, if another client holds a lock, -1 minus the ms until that lock ends
+# (0: it never does).
 ACQUIRE = Script.of(
     f"""
 local otherwise, attempt, locks = ARGV[3], ARGV[4] or ARGV[1], #KEYS - 1
@@ -78,7 +95,9 @@ for i = 1, locks do
   if value and value ~= mine then
     if otherwise ~= 'leave' then
       for j = 1, i - 1 do redis.call('set', KEYS[j], mine, 'PX', '{ALIVE_MS}') end
-      if redis.call('get', 'labkit:waiter:' .. attempt) ~= key then redis.call('rpush', 'labkit:queue:' .. key, attempt) end
+      if redis.call('get', 'labkit:waiter:' .. attempt) ~= key then
+        redis.call('rpush', 'labkit:queue:' .. key, attempt)
+      end
       redis.call('set', 'labkit:waiter:' .. attempt, key, 'PX', '{ALIVE_MS}')
       redis.call('pexpire', 'labkit:queue:' .. key, '{ALIVE_MS}')
     end
@@ -94,7 +113,11 @@ if last and tonumber(last) >= tonumber(fence) then
 end
 local value = ARGV[4] and ARGV[1] or ARGV[1] .. '{FENCED}' .. fence
 for i = 1, locks do
-  if ARGV[2] == '0' then redis.call('set', KEYS[i], value) else redis.call('set', KEYS[i], value, 'PX', ARGV[2]) end
+  if ARGV[2] == '0' then
+    redis.call('set', KEYS[i], value)
+  else
+    redis.call('set', KEYS[i], value, 'PX', ARGV[2])
+  end
 end
 if otherwise == 'stay' then redis.call('del', 'labkit:waiter:' .. attempt) end
 return tonumber(fence)
@@ -102,7 +125,7 @@ return tonumber(fence)
 )
 
 _HAND_OVER = f"""
-local function hand_over(key)  -- reserve it for the first waiter who lives, or free it when nobody waits
+local function hand_over(key)  -- reserve it for the first waiter alive, or free it
   local waiter = redis.call('lpop', 'labkit:queue:' .. key)
   while waiter do
     if redis.call('set', 'labkit:waiter:' .. waiter, '', 'XX', 'PX', '{ALIVE_MS}') then
@@ -117,8 +140,8 @@ local function hand_over(key)  -- reserve it for the first waiter who lives, or 
 end
 """
 
-# KEYS: the locks. ARGV: the value of their holder. Returns how many of them still had it; those are
-# handed over or freed.
+# KEYS: the locks. ARGV: their holder's value. Hands over or frees those that still have that value,
+# and returns their number.
 RELEASE = Script.of(
     _HAND_OVER
     + """
@@ -133,15 +156,16 @@ return kept
 """
 )
 
-# KEYS: the locks. ARGV: the waiter's name and, when the attempt may have been granted, its owner.
-# Undoes the attempt: leaves the queues, gives up what is reserved, releases what was granted.
+# KEYS: the locks. ARGV: the waiter's name and, if the attempt may have been granted, its owner.
+# Undoes the attempt: leaves the queues, drops reservations, releases what was granted.
 ABANDON = Script.of(
     _HAND_OVER
     + f"""
 local waiter, owner = ARGV[1], ARGV[2]
 local function undone(value)
   local fenced = owner and owner .. '{FENCED}'
-  return value == '{NEXT}' .. waiter or owner and (value == owner or string.sub(value, 1, #fenced) == fenced)
+  if value == '{NEXT}' .. waiter then return true end
+  return owner and (value == owner or string.sub(value, 1, #fenced) == fenced)
 end
 redis.call('del', 'labkit:waiter:' .. waiter, '{WAKE}' .. waiter)
 for _, key in ipairs(KEYS) do
@@ -153,8 +177,8 @@ return 1
 """
 )
 
-# KEYS: the locks. ARGV: the value of their holder, ms, '1' to replace the time left or '0' to add
-# to it. Returns the ms left now; or 0, changing nothing, when one of the locks has another value or
+# KEYS: the locks. ARGV: their holder's value, ms, '1' to replace the time left or '0' to add to it.
+# Returns the ms left afterwards; or 0, changing nothing, if one of the locks has another value or
 # never ends.
 EXTEND = Script.of(
     """
@@ -169,7 +193,7 @@ return ttl
 """
 )
 
-# KEYS: one lock. Returns its value and the ms until it ends (-1: never, -2: no such lock).
+# KEYS: one lock. Returns its value and the ms until it ends (-1: never; -2: there is no such lock).
 LOOK = Script.of("return {redis.call('get', KEYS[1]), redis.call('pttl', KEYS[1])}")
 
 
@@ -190,7 +214,7 @@ class _Pool(Protocol):
 
 
 class LockServer:
-    """The scripts, on one Redis. Answers are integers and bytes, whatever the client decodes."""
+    """The scripts on one Redis. Answers are integers and bytes, even if the client decodes."""
 
     def __init__(self, redis: Redis, within: float) -> None:
         self._pool = cast(_Pool, redis.connection_pool)
@@ -206,27 +230,27 @@ class LockServer:
         otherwise: Otherwise,
         bare: Sequence[Bytes] = (),
     ) -> int:
-        """The fencing token; or, when a key is another's, -1 minus the milliseconds until it ends
-        (0: it never does).
+        """The fencing token; or, if another client holds a key, -1 minus the milliseconds until
+        that lock ends (0: it never does).
 
-        `bare`: for a lock whose value is to be the owner alone, the name it waits under.
+        `bare`: for a lock whose value is to be the owner alone, the name under which it queues.
         """
         answer: int = await self._run(ACQUIRE, (*keys, FENCE), owner, ttl_ms, otherwise, *bare)
         return answer
 
     async def release(self, keys: Sequence[Bytes], value: Bytes) -> int:
-        """How many of the keys still had this value."""
+        """Release the keys that still have this value, and return their number."""
         kept: int = await self._run(RELEASE, keys, value)
         return kept
 
     async def abandon(
         self, keys: Sequence[Bytes], waiter: Bytes, granted_to: Sequence[Bytes] = ()
     ) -> None:
-        """Wait no more; and let go of the keys if they may have been granted to this owner."""
+        """Leave the queues, and release the keys if they were granted to one of `granted_to`."""
         await self._run(ABANDON, keys, waiter, *granted_to)
 
     async def extend(self, keys: Sequence[Bytes], value: Bytes, ms: int, *, replace: bool) -> int:
-        """The milliseconds left now; 0 when one of the keys has another value."""
+        """The milliseconds left afterwards; 0 if one of the keys has another value."""
         left: int = await self._run(EXTEND, keys, value, ms, "1" if replace else "0")
         return left
 
@@ -236,7 +260,7 @@ class LockServer:
         return value, left
 
     async def listen(self, waiter: Bytes, seconds: float) -> None:
-        """Return when the waiter's turn has come, or `seconds` later."""
+        """Return when the waiter is woken, or after `seconds`."""
         wake = WAKE.encode() + (waiter.encode() if isinstance(waiter, str) else bytes(waiter))
         await self._ask(seconds + self.within, "BLPOP", wake, f"{max(0.001, seconds):.3f}")
 
@@ -249,10 +273,11 @@ class LockServer:
     async def _ask(self, within: float, *command: Bytes | int) -> Any:
         """Send one command and return its answer; `TimeoutError` after `within` seconds.
 
-        `asyncio.timeout` by hand, for two reasons. It is called twice a lock, and this takes half
-        the time. And redis-py sends under `asyncio.wait_for`, which on Python 3.11 drops a
-        cancellation that comes together with a result (CPython issue 86296): ours, and the caller's
-        too. Only the task's count of cancellations tells, so it is asked after each step."""
+        This is `asyncio.timeout` written by hand, for two reasons. It runs twice per lock and takes
+        half the time. And redis-py sends under `asyncio.wait_for`, which on Python 3.11 drops a
+        cancellation that arrives together with a result (CPython issue 86296), ours as well as the
+        caller's. Only the task's count of cancellations shows that, so we check it after each
+        step."""
         task = asyncio.current_task()
         assert task is not None  # a coroutine of asyncio always runs in a task
         cancelling = task.cancelling()
@@ -294,9 +319,7 @@ class _Alarm:
 
 
 def _packed(command: Sequence[Bytes | int]) -> bytes:
-    """The command as an array of bulk strings (RESP), several times as fast as redis-py's own
-    packer.
-    """
+    """The command as a RESP array of bulk strings; several times as fast as redis-py's packer."""
     parts = [b"*%d\r\n" % len(command)]
     for word in command:
         if isinstance(word, str):
@@ -311,7 +334,12 @@ T = TypeVar("T")
 
 
 async def settle(work: Coroutine[Any, Any, T], within: float) -> T:
-    """The result of `work`; `TimeoutError` after `within` seconds; what `work` raises."""
+    """Finish a short piece of work even if the task that needs it is being cancelled: the result of
+    `work`, or what it raises, or `TimeoutError` after `within` seconds.
+
+    `asyncio.shield` is not enough: a shielded release goes on after its caller was cancelled, but
+    nobody waits for it, and the loop may close first. Here the caller waits until the work is over,
+    and raises its `CancelledError` then. Work that ignores its own cancellation is not stopped."""
     task = asyncio.ensure_future(asyncio.wait_for(work, within))
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -321,6 +349,6 @@ async def settle(work: Coroutine[Any, Any, T], within: float) -> T:
             cancelled = error
     if cancelled is not None:
         if not task.cancelled():
-            task.exception()  # seen, so that the loop does not report it: the cancellation is what the caller must know
+            task.exception()  # retrieved, so that the loop does not report it as never retrieved
         raise cancelled
     return task.result()

@@ -1,5 +1,5 @@
-"""Claims: one worker at a time at a named job, and the guard of rows that are work themselves; on both
-databases.
+"""Claims: one worker at a time at a named job, and the guard of rows that are work themselves; on
+both databases.
 """
 
 from __future__ import annotations

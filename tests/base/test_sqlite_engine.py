@@ -153,7 +153,7 @@ def test_a_write_that_is_cancelled_while_it_waits_leaves_nothing_open(tmp_path: 
     assert asyncio.run(story()) == ["of A", "after 0", "after 1"]
 
 
-def test_cancelled_at_any_turn_of_the_loop_a_transaction_is_there_whole_or_not_at_all_and_nothing_stays_open(
+def test_a_transaction_cancelled_at_any_turn_is_whole_or_absent_and_nothing_stays_open(
     tmp_path: Path,
 ) -> None:
     async def story() -> set[int]:

@@ -1,4 +1,4 @@
-"""The bounded counter as a value: every interleaving of small histories, and the laws of its merge."""
+"""The bounded counter as a value: every interleaving of small histories, and its merge's laws."""
 
 from __future__ import annotations
 

@@ -7,7 +7,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from tests.inventory.shelf import Shelf, on
 
-LEDGER = "INSERT INTO stock_ledger (at, hold_id, sku, kind, delta_on_hand, delta_held, delta_sold) VALUES "
+LEDGER = (
+    "INSERT INTO stock_ledger (at, hold_id, sku, kind, delta_on_hand, delta_held, delta_sold)"
+    " VALUES "
+)
 
 
 @pytest.mark.parametrize(
@@ -18,7 +21,8 @@ LEDGER = "INSERT INTO stock_ledger (at, hold_id, sku, kind, delta_on_hand, delta
         pytest.param("UPDATE holds SET expires_at = NULL", id="a held hold without an end"),
         pytest.param("UPDATE hold_lines SET quantity = 0", id="hold nothing"),
         pytest.param(
-            "INSERT INTO holds (id, key, customer, status, created_at) VALUES ('x', 'k', 'bob', 'accepted', 0)",
+            "INSERT INTO holds (id, key, customer, status, created_at)"
+            " VALUES ('x', 'k', 'bob', 'accepted', 0)",
             id="a second hold for a key",
         ),
         pytest.param(

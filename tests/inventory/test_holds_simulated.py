@@ -230,9 +230,7 @@ async def a_confirmation_at_the_last_moment(world: World, early: float) -> str:
     return won
 
 
-def test_a_confirmation_and_the_expiry_at_the_same_instant_have_one_winner_and_the_ledger_says_which() -> (
-    None
-):
+def test_of_a_confirmation_and_an_expiry_at_one_instant_the_ledger_says_which_won() -> None:
     early = [step / 2000 for step in range(0, 13)]
     wins = {
         one: set(

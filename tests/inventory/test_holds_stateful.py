@@ -114,7 +114,7 @@ carts = st.lists(
 
 
 class AgainstThePlainModel(RuleBasedStateMachine):
-    """Each rule does one thing to both, and compares the answers; the invariant compares the books."""
+    """Each rule does one thing to both and compares the answers; the invariant compares books."""
 
     known = Bundle("holds")
 

@@ -1,4 +1,4 @@
-"""Idempotency keys: one effect per key, and the first answer again, whatever was lost in between."""
+"""Idempotency keys: one effect per key, and the first answer again, whatever was lost."""
 
 from __future__ import annotations
 

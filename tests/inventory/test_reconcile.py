@@ -19,7 +19,10 @@ from labkit.inventory import Accepts, Balance, Inconsistency, Sweeper, Validator
 from labkit.inventory.stock import Inventory
 from tests.inventory.shelf import Shelf, filled, on
 
-OPENING = "INSERT INTO stock_ledger (at, hold_id, sku, kind, delta_on_hand, delta_held, delta_sold) VALUES "
+OPENING = (
+    "INSERT INTO stock_ledger (at, hold_id, sku, kind, delta_on_hand, delta_held, delta_sold)"
+    " VALUES "
+)
 
 
 async def four_holds(shelf: Shelf) -> None:

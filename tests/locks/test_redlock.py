@@ -24,7 +24,7 @@ def redlock_of(world: World, **options: Any) -> RedlockExperiment:
 
 
 async def one_after_another(world: World) -> list[str]:
-    """Two nodes want one lock; whoever has it keeps it for half a second. What each did, in order."""
+    """Two nodes want one lock and keep it for half a second each. What each did, in order."""
     did: list[str] = []
 
     async def client() -> None:
