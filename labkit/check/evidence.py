@@ -1,4 +1,4 @@
-"""What a search for a linearization found, and how it is told to the reader.
+"""What a search for a linearization found, and its text for the reader.
 
 The text of a broken history names the longest order that any search can build, the state it ends
 in, each call one of which would have to come next, and the reason why none does."""
@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 from labkit.check.models import Model
 from labkit.check.verdict import Status
 from labkit.world.history import Operation
 
-SHOWN = 8  # calls of an order, calls that do not fit, keys; all of them are in the data
+SHOWN = 8
+"""How many calls of an order, calls that do not fit, and keys the text shows. The data has all."""
 SHOWN_IN_LINE = 3
 
 
@@ -38,7 +40,8 @@ class Search:
         return len(self.order) + len(self.stuck) + len(self.left)
 
     def __repr__(self) -> str:
-        return f"<Search {self.status}: {len(self.order)} of {_calls(self.calls)} in order, {_states(self.states)} searched>"
+        placed = f"{len(self.order)} of {_calls(self.calls)} in order"
+        return f"<Search {self.status}: {placed}, {_states(self.states)} searched>"
 
 
 def evidence(searches: Sequence[Search], model: Model) -> str:
@@ -55,27 +58,27 @@ def _evidence(search: Search, model: Model) -> str:
     where = "" if search.key is None else f"at {search.key!r}: "
     if search.status == "holds":
         more = f", … and {len(search.order) - SHOWN} more" if len(search.order) > SHOWN else ""
-        return f"{where}one valid order: {', '.join(told(call, model) for call in search.order[:SHOWN])}{more}"
-    text = where + "\n".join(
-        _undecided(search) if search.status == "unknown" else _broken(search, model)
-    )
+        order = ", ".join(told(call, model) for call in search.order[:SHOWN])
+        return f"{where}one valid order: {order}{more}"
+    lines = _undecided(search) if search.status == "unknown" else _broken(search, model)
+    text = where + "\n".join(lines)
     return text[0].upper() + text[1:]
 
 
 def told(call: Operation, model: Model) -> str:
     """A call as its caller saw it: `a: cas(1, 2) → True`, with `→ ?` when the answer was lost."""
-    argument = call.argument
-    inside = (
-        ", ".join(map(repr, argument))
-        if isinstance(argument, tuple)
-        else ""
-        if argument is None
-        else repr(argument)
-    )
-    made = f"{call.process}: {call.name}({inside})"
+    made = f"{call.process}: {call.name}({_inside(call.argument)})"
     if call.outcome == "unknown":
         return f"{made} → ?"
     return made if call.result is None and not model.pure(call) else f"{made} → {call.result!r}"
+
+
+def _inside(argument: Any) -> str:
+    if argument is None:
+        return ""
+    if isinstance(argument, tuple):
+        return ", ".join(map(repr, argument))
+    return repr(argument)
 
 
 def _undecided(search: Search) -> Iterator[str]:
@@ -87,7 +90,8 @@ def _undecided(search: Search) -> Iterator[str]:
 def _broken(search: Search, model: Model) -> Iterator[str]:
     states = list(accumulate(search.order, model.step, initial=model.initial(search.key)))
     if search.order:
-        yield f"no order places more than {len(search.order)} of {_calls(search.calls)}. One that gets so far:"
+        placed = f"{len(search.order)} of {_calls(search.calls)}"
+        yield f"no order places more than {placed}. One that gets so far:"
         yield from _end(search, states, model)
     else:
         yield "no call can come first."
@@ -101,7 +105,8 @@ def _broken(search: Search, model: Model) -> Iterator[str]:
     if len(search.stuck) > SHOWN:
         yield f"  … and {len(search.stuck) - SHOWN} more"
     if late := [call for call in search.left if call.outcome == "ok"]:
-        yield f"Called only after {told(search.stuck[0], model)} had returned: {_some(late, model)}."
+        first = told(search.stuck[0], model)
+        yield f"Called only after {first} had returned: {_some(late, model)}."
     if lost := [call for call in search.left if call.outcome == "unknown"]:
         yield f"With lost answers, and no help wherever they are placed: {_some(lost, model)}."
     yield f"Every order was tried ({_states(search.states)})."

@@ -10,17 +10,20 @@ Guarantees: *holds* comes with a valid order, *broken* with the point at which n
 *unknown* when the budget ran out first. The problem is NP-complete: some histories of fifty calls
 are out of reach of every checker.
 
-**Leaves out:** weaker conditions (sequential, causal consistency), and transactions over several
+Leaves out: weaker conditions (sequential, causal consistency), and transactions over several
 keys."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import attrgetter, or_
 from typing import Any
 
 from labkit.check.evidence import Search, evidence
-from labkit.check.frontier import Frontier, frontier
 from labkit.check.models import Model
 from labkit.check.verdict import Invariant, Status, Verdict
 from labkit.world.history import Operation
@@ -89,24 +92,21 @@ def _wrong(operation: Operation, model: Model) -> str:
     try:
         hash(operation.argument)
     except TypeError:
-        return f"argument must be hashable (a number, a string, a tuple of them), got {operation.argument!r}"
+        return (
+            "argument must be hashable (a number, a string, a tuple of them), "
+            f"got {operation.argument!r}"
+        )
     return ""
 
 
-Frame = tuple[
-    int, Any, int, int
-]  # the calls placed and the state before a move, the moves not yet tried there, the move
+_Frame = tuple[int, Any, int, int]
+"""The calls placed and the state before a move, the moves not yet tried there, and the move."""
 
 
 def _search(key: Hashable, operations: Sequence[Operation], model: Model, budget: int) -> Search:
-    ahead = frontier(operations, model)
-    calls, certain, pure, open_until, step = (
-        ahead.calls,
-        ahead.certain,
-        ahead.pure,
-        ahead.open_until,
-        model.step,
-    )
+    ahead = _frontier(operations, model)
+    calls, certain, pure, open_until = ahead.calls, ahead.certain, ahead.pure, ahead.open_until
+    step = model.step
 
     def settle(placed: int, state: Any) -> tuple[int, int]:
         """Place every read that fits, for good: it changes nothing, so later is never better. Then,
@@ -132,14 +132,17 @@ def _search(key: Hashable, operations: Sequence[Operation], model: Model, budget
     state: Any = model.initial(key)
     placed, untried = settle(0, state)
     seen = {(0, state)}
-    path: list[Frame] = []
-    longest: tuple[tuple[int, int], list[Frame], int] = (length(placed), [], placed)
+    path: list[_Frame] = []
+    longest: tuple[tuple[int, int], list[_Frame], int] = (length(placed), [], placed)
     while certain & ~placed:
         while untried:
             bit = untried & -untried
             untried ^= bit
             after = step(state, calls[bit])
-            if after is None or (bit > certain and (after == state or ahead.twin[bit] & ~placed)):
+            if after is None:
+                continue
+            # A call without an answer that does nothing here, or whose twin goes first.
+            if bit > certain and (after == state or ahead.twin[bit] & ~placed):
                 continue
             if (reached := (placed | bit, after)) not in seen:
                 seen.add(reached)
@@ -162,7 +165,12 @@ def _search(key: Hashable, operations: Sequence[Operation], model: Model, budget
 
 
 def _found(
-    status: Status, key: Hashable, ahead: Frontier, path: Sequence[Frame], placed: int, states: int
+    status: Status,
+    key: Hashable,
+    ahead: _Frontier,
+    path: Sequence[_Frame],
+    placed: int,
+    states: int,
 ) -> Search:
     settled = [*(frame[0] for frame in path), placed]
     order = ahead.among(settled[0])
@@ -175,3 +183,73 @@ def _found(
     return Search(
         status, key, tuple(order), tuple(ahead.among(stuck)), tuple(ahead.among(left)), states
     )
+
+
+# -- which calls may come next: what depends on time only, prepared once
+
+
+@dataclass(slots=True)
+class _Frontier:
+    """Which calls may come next: those that were called before any call that is still to be placed
+    had returned.
+
+    Number the calls by the time they returned; then the lowest that is not placed decides alone:
+    what may come next was called no later than that one returned. Call number i is bit i of an
+    integer, so a set of calls is an integer, and what may come next takes one `&`. A call without
+    an answer forces nothing: it is numbered after all others, may be placed once it was called, and
+    may be left out. Of two such calls that do the same the earlier goes first, as swapping them
+    explains nothing new.
+
+    `every` is all of them. `certain` were answered and must be placed; theirs are the lowest bits.
+    `pure` change nothing. `open_until` gives for each certain call those made before it returned;
+    `twin`, for a call without an answer, the earlier one that does the same (0: none)."""
+
+    calls: Mapping[int, Operation]
+    every: int
+    certain: int
+    pure: int
+    open_until: Mapping[int, int]
+    twin: Mapping[int, int]
+
+    def due(self, placed: int) -> int:
+        """The answered calls one of which must come next, after these."""
+        missing = self.certain & ~placed
+        return self.open_until[missing & -missing] & missing if missing else 0
+
+    def among(self, bits: int) -> list[Operation]:
+        """The calls of a set, in the order of their numbers."""
+        found = []
+        while bits:
+            found.append(self.calls[bits & -bits])
+            bits &= bits - 1
+        return found
+
+
+def _frontier(operations: Sequence[Operation], model: Model) -> _Frontier:
+    answered = sorted(
+        [call for call in operations if call.outcome == "ok"], key=attrgetter("returned")
+    )
+    unknown = sorted(
+        [call for call in operations if call.outcome == "unknown"], key=attrgetter("called")
+    )
+    calls = {1 << number: call for number, call in enumerate(answered + unknown)}
+    made = sorted([(call.called, bit) for bit, call in calls.items()])
+    times = [time for time, _ in made]
+    first = [0, *accumulate((bit for _, bit in made), or_)]
+    open_until = {
+        1 << number: first[bisect_right(times, call.returned or 0)]
+        for number, call in enumerate(answered)
+    }
+    pure = sum(bit for bit, call in calls.items() if model.pure(call))
+    every, certain = (1 << len(calls)) - 1, (1 << len(answered)) - 1
+    return _Frontier(calls, every, certain, pure, open_until, _twins(unknown, len(answered), model))
+
+
+def _twins(unknown: Sequence[Operation], first: int, model: Model) -> dict[int, int]:
+    twins: dict[int, int] = {}
+    latest: dict[Hashable, int] = {}
+    for number, call in enumerate(unknown, first):
+        does = (call.name, call.argument, call.process if model.by_caller else None)
+        twins[1 << number] = latest.get(does, 0)
+        latest[does] = 1 << number
+    return twins

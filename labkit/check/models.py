@@ -6,9 +6,9 @@ operation, or None when one object used by one caller at a time could not have a
 are hashable. An operation with the outcome *unknown* has no result: `step` says what it does if it
 happens.
 
-**Left out:** time. A lease that expires is not a step of a mutex, so a history in which a lease ran
-out under its holder and another took the lock is broken here: for the caller that still believed it
-held it, it was.
+Leaves out: time. A lease that expires is not a step of a mutex. So a history in which a lease ran
+out under its holder and another took the lock is broken here, as it was for the caller that still
+believed it held the lock.
 
 Follows Herlihy and Wing, "Linearizability: a correctness condition for concurrent objects" (TOPLAS
 1990)."""
@@ -133,7 +133,9 @@ def fenced_register(initial: Hashable = None) -> Model:
         return (token, written) if accepted else state
 
     def describe(state: tuple[Any, Hashable]) -> str:
-        return f"{_value((state[1],))}, {'no token seen' if state[0] is None else f'newest token {state[0]!r}'}"
+        newest, value = state
+        seen = "no token seen" if newest is None else f"newest token {newest!r}"
+        return f"{_value((value,))}, {seen}"
 
     return Model(
         "fenced register",
@@ -167,7 +169,9 @@ def counter(initial: int = 0) -> Model:
 
 
 def stock(units: int) -> Model:
-    """Units for sale: `sell(n)` → True, or False when fewer than n are left; `read()` → units left."""
+    """Units for sale: `sell(n)` → True, or False when fewer than n are left; `read()` → the units
+    left.
+    """
 
     def step(left: int, operation: Operation) -> Hashable | None:
         if operation.name == "read":

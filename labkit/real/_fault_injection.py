@@ -5,7 +5,7 @@ A pause and a crash of a server are signals to its process; those of any other n
 fault that is due before the scenario has made its node, or has asked for its server, strikes as
 soon as it has.
 
-Left out, and refused by name: faults of the network and a fail-over, which need the simulated
+Leaves out, and refuses by name: faults of the network and a fail-over, which need the simulated
 world; a skewed clock of a server, which is this machine's; and any fault of a server that the
 reader has named by URL."""
 

@@ -6,7 +6,7 @@ found them.
   the URL names, if that is *empty*, marks it with the key `labkit:run` so that a second run at the
   same time is refused, and empties that number, and no other, at the end.
 
-These servers are neither paused nor killed. Left out: databases other than PostgreSQL, and Redis
+These servers are neither paused nor killed. Leaves out: databases other than PostgreSQL, and Redis
 Cluster."""
 
 from __future__ import annotations

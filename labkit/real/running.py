@@ -1,7 +1,7 @@
 """Run a scenario once on real servers.
 
-Left out: repeating a run. The machine decides the interleaving; a scenario that must repeat to the
-byte runs in `labkit.sim`."""
+Leaves out: repeating a run. The machine decides the interleaving; a scenario that must repeat to
+the byte runs in `labkit.sim`."""
 
 from __future__ import annotations
 

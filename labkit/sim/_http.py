@@ -5,7 +5,7 @@ nothing but its headers crosses the hop (`httpx.ASGITransport` alone would carry
 context variables along). The answer is a message back. A client that hears nothing within its read
 time-out gets `httpx.ReadTimeout`: the request may have been executed.
 
-Left out: connections (each request stands alone), streaming (bodies are whole), TLS, and an app's
+Leaves out: connections (each request stands alone), streaming (bodies are whole), TLS, and an app's
 lifespan events."""
 
 from __future__ import annotations

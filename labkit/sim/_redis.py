@@ -5,7 +5,7 @@ the client; the answer is a message back. So pauses, crashes, partitions and los
 pipelines, scripts and blocking commands alike. A client gives up after its `socket_timeout` with
 `redis.TimeoutError`: what became of its command is unknown.
 
-Left out: authentication, cluster, and the order in which Redis serves several clients blocked on
+Leaves out: authentication, cluster, and the order in which Redis serves several clients blocked on
 one key (here it is drawn from the seed; Redis serves the one that has waited longest)."""
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ locked"). A connection belongs to the node that uses it: when that node dies, or
 its open transaction is rolled back. What was committed is on the server's disk and survives.
 
 A transaction begins with BEGIN; `connection.execution_options(sqlite_begin="IMMEDIATE")` makes it
-BEGIN IMMEDIATE, which takes the write lock at once. Left out: the time a statement takes, and what
-a real server does that SQLite does not (row locks)."""
+BEGIN IMMEDIATE, which takes the write lock at once. Leaves out: the time a statement takes, and
+what a real server does that SQLite does not (row locks)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Run a scenario under many seeds, one after another or on any `concurrent.futures` executor, and
 count what came out.
 
-Left out: choosing the seeds. They are tried as given, and a failing run is not made smaller;
+Leaves out: choosing the seeds. They are tried as given, and a failing run is not made smaller;
 `falsify` searches and shrinks."""
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ network, the servers. A call that ends by a time-out, a cancellation or a broken
 *unknown*: it may have happened, or may yet happen, so it has no return position. A crashed node's
 calls never close; `finish` turns them into unknown ones.
 
-Left out: the faults. A subclass learns from `_on_event` when one is due (`Triggers` counts for it).
+Leaves out: the faults. A subclass learns from `_on_event` when one is due, and `Triggers` counts
+for it.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from labkit.world._outcome import outcome_of
 from labkit.world.faults import Fault
 from labkit.world.history import Event, History, Operation, Outcome, Span
-from labkit.world.outcome import outcome_of
 from labkit.world.run import CRASHED
 
 
@@ -39,8 +40,8 @@ class _Call:
 
 
 @dataclass(eq=False)
-class _Hold:
-    """A belief under way."""
+class _Belief:
+    """That a node holds something, while it believes so."""
 
     seq: int
     node: str
@@ -77,7 +78,7 @@ class WorldBase(ABC):
         self._ids: dict[str, random.Random] = {}
         self._issued: set[str] = set()
         self._calls: dict[int, _Call] = {}
-        self._holds: dict[int, _Hold] = {}
+        self._beliefs: dict[int, _Belief] = {}
         self._over: dict[asyncio.Task[Any], tuple[str, asyncio.Future[None]]] = {}
 
     @abstractmethod
@@ -114,18 +115,17 @@ class WorldBase(ABC):
     @contextmanager
     def holding(self, label: str) -> Iterator[None]:
         """Mark that the current node believes it holds `label` for as long as the block runs."""
-        hold = _Hold(self.history.next_seq(), self.here(), label, self.now())
-        self._holds[hold.seq] = hold
+        belief = _Belief(self.history.next_seq(), self.here(), label, self.now())
+        self._beliefs[belief.seq] = belief
         try:
             yield
-        except (
-            GeneratorExit
-        ):  # a coroutine that will never run again is thrown away: nobody let go of anything
+        except GeneratorExit:
+            # A coroutine that will never run again is thrown away: nobody let go of anything.
             raise
         except BaseException:
-            self._let_go(hold, self.now())
+            self._let_go(belief, self.now())
             raise
-        self._let_go(hold, self.now())
+        self._let_go(belief, self.now())
 
     @contextmanager
     def operation(
@@ -174,8 +174,8 @@ class WorldBase(ABC):
         """The node crashed: its beliefs end here, and whoever joins its tasks need not wait. Its
         calls stay open.
         """
-        for hold in [hold for hold in self._holds.values() if hold.node == node]:
-            self._let_go(hold, self.now())
+        for belief in [each for each in self._beliefs.values() if each.node == node]:
+            self._let_go(belief, self.now())
         for task, (where, over) in self._over.items():
             if where == node and not task.done() and not over.done():
                 over.set_result(None)
@@ -187,8 +187,8 @@ class WorldBase(ABC):
         for call in [*self._calls.values()]:
             call.outcome = "unknown"
             self._close(call)
-        for hold in [*self._holds.values()]:
-            self._let_go(hold, None)
+        for belief in [*self._beliefs.values()]:
+            self._let_go(belief, None)
         self.history.operations.sort(key=lambda operation: operation.called)
 
     def _close(self, call: _Call) -> None:
@@ -202,8 +202,7 @@ class WorldBase(ABC):
             )
         )
 
-    def _let_go(self, hold: _Hold, end: float | None) -> None:
-        if self._holds.pop(hold.seq, None) is not None:
-            self.history.spans.append(
-                Span(hold.seq, hold.node, "hold", hold.start, end, hold.label)
-            )
+    def _let_go(self, belief: _Belief, end: float | None) -> None:
+        if self._beliefs.pop(belief.seq, None) is not None:
+            span = Span(belief.seq, belief.node, "hold", belief.start, end, belief.label)
+            self.history.spans.append(span)

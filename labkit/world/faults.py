@@ -4,7 +4,7 @@ Every fault strikes at a time (`at`, seconds since the run began) or when a node
 (`after`, the event's kind; `nth` of them). A fault is a value: the list of a run's faults, with its
 seed, repeats the run.
 
-Left out: damage to what is stored or sent (a flipped bit, a torn write), and nodes that lie.
+Leaves out: damage to what is stored or sent (a flipped bit, a torn write), and nodes that lie.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class _When:
         name = type(self).__name__
         if (self.at is None) == (self.after is None):
             raise FaultError(
-                f"{name}: give either at=seconds or after='event kind', got at={self.at!r}, after={self.after!r}"
+                f"{name}: give either at=seconds or after='event kind', "
+                f"got at={self.at!r}, after={self.after!r}"
             )
         if self.at is not None and not 0 <= self.at < inf:
             raise FaultError(f"{name}.at must be at least 0 seconds, got {self.at!r}")
@@ -63,19 +64,16 @@ class _When:
                 )
 
     def __repr__(self) -> str:
-        given = [
-            (f.name, getattr(self, f.name))
-            for f in fields(self)
-            if getattr(self, f.name) != f.default
-        ]
-        given.sort(key=lambda pair: pair[0] in ("at", "after", "nth", "for_"))
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given)})"
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        given = [item.name for item in fields(self) if values[item.name] != item.default]
+        given.sort(key=lambda name: name in ("at", "after", "nth", "for_"))
+        return f"{type(self).__name__}({', '.join(f'{name}={values[name]!r}' for name in given)})"
 
 
 @dataclass(frozen=True, repr=False)
 class Pause(_When):
-    """The node stops, all of it, for `for_` seconds, and knows nothing of it afterwards (garbage
-    collection, VM migration).
+    """All of the node stops for `for_` seconds, and it does not notice (garbage collection, the
+    migration of a virtual machine).
     """
 
     node: str
@@ -114,7 +112,9 @@ class Partition(_When):
 
 @dataclass(frozen=True, repr=False)
 class Loss(_When):
-    """For `for_` seconds each message from `src` to `dst` (None: any) is lost with `probability`."""
+    """For `for_` seconds each message from `src` to `dst` (None: any) is lost with this
+    `probability`.
+    """
 
     probability: float
     src: str | None = None
@@ -136,8 +136,8 @@ class Duplication(_When):
 
 @dataclass(frozen=True, repr=False)
 class LoseReply(_When):
-    """The answer to the next request from `src` to `dst` (None: any) is lost: it was executed, and
-    its caller cannot know.
+    """The answer to the next request from `src` to `dst` (None: any) is lost: the request was
+    executed, and its caller cannot know.
 
     `label` narrows it to requests whose label contains it ("COMMIT", "lock:42").
     """
@@ -149,7 +149,9 @@ class LoseReply(_When):
 
 @dataclass(frozen=True, repr=False)
 class Slow(_When):
-    """For `for_` seconds messages between `src` and `dst` (None: any) take `factor` times as long."""
+    """For `for_` seconds messages between `src` and `dst` (None: any) take `factor` times as
+    long.
+    """
 
     factor: float
     src: str | None = None

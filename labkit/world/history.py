@@ -77,7 +77,7 @@ class Operation:
 
 
 class History:
-    """Append-only record of one run. Equal histories have equal `fingerprint()`s, on every machine."""
+    """Append-only record of one run. Equal histories have equal fingerprints, on every machine."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -124,4 +124,5 @@ class History:
     __hash__ = None  # type: ignore[assignment]  # it grows while a run writes it
 
     def __repr__(self) -> str:
-        return f"<History {len(self.events)} events, {len(self.messages)} messages, {self.fingerprint()}>"
+        size = f"{len(self.events)} events, {len(self.messages)} messages"
+        return f"<History {size}, {self.fingerprint()}>"

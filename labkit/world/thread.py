@@ -6,7 +6,7 @@ Stop button is a KeyboardInterrupt in the waiting thread; it is passed on by a c
 worker is then waited for, so no thread outlives the call. An exception of the function arrives with
 its own traceback.
 
-Left out: stopping a function that ignores `on_interrupt` (one that never awaits): a second Stop
+Leaves out: stopping a function that ignores `on_interrupt` (one that never awaits): a second Stop
 gives up waiting for it."""
 
 from __future__ import annotations
@@ -37,18 +37,15 @@ class _Call(Generic[T]):
             self._over.set()
 
     def wait(self, watch: Callable[[], None] | None) -> None:
-        while not self._over.wait(
-            0.2
-        ):  # Windows delivers a KeyboardInterrupt only between two waits
+        # Windows delivers a KeyboardInterrupt only between two waits.
+        while not self._over.wait(0.2):
             if watch is not None:
                 watch()
 
     def result(self) -> T:
         if self._error is not None:
-            error, self._error = (
-                self._error,
-                None,
-            )  # else error → traceback → frame → error is a cycle
+            # Kept, error → traceback → frame → error would be a cycle.
+            error, self._error = self._error, None
             raise error
         return self._result
 
@@ -72,9 +69,8 @@ def run_in_thread(
         worker.start()
         call.wait(watch)
     except KeyboardInterrupt:
-        while (
-            worker.is_alive()
-        ):  # an interrupt that lands in a finalizer is swallowed there: say it again
+        # An interrupt that lands in a finalizer is swallowed there: say it again.
+        while worker.is_alive():
             on_interrupt()
             worker.join(0.5)
         raise

@@ -11,7 +11,7 @@ from redis import exceptions as redis_errors
 from sqlalchemy.exc import OperationalError
 
 from labkit.locks.errors import LockTimeout, LockUnknown
-from labkit.world.outcome import outcome_of
+from labkit.world._outcome import outcome_of
 
 
 def refused_by_redis() -> BaseException:

@@ -6,7 +6,7 @@ one handles it when it thaws; a dead one never). Messages of one `Wire` keep the
 TCP connection. The experimenter ("lab") and a node talking to itself use no network: no delay, no
 loss, no entry in the history; and a server that is frozen answers the experimenter all the same.
 
-Left out: bandwidth (a message takes as long whatever its size), queues, and packets: a message
+Leaves out: bandwidth (a message takes as long whatever its size), queues, and packets: a message
 arrives whole or not at all."""
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 `failed`: definitely not. `unknown`: no answer came, so it may have happened, or may yet.
 
-Left out: errors of libraries that labkit does not use; an error that is not known here counts as a
-refusal."""
+Leaves out: errors of libraries that labkit does not use; an error that is not known here counts as
+a refusal."""
 
 from __future__ import annotations
 
@@ -37,14 +37,10 @@ def outcome_of(error: BaseException) -> Outcome:
             return "unknown"
     if isinstance(error, _NEVER_SENT):
         return "failed"
-    if isinstance(error, _BROKEN_CONNECTION):  # redis-py wraps a refusal and has it as context only
-        return (
-            "failed"
-            if isinstance(error.__cause__ or error.__context__, ConnectionRefusedError)
-            else "unknown"
-        )
-    if isinstance(error, _NO_ANSWER) or (
-        isinstance(error, DBAPIError) and error.connection_invalidated
-    ):
+    if isinstance(error, _BROKEN_CONNECTION):
+        # redis-py wraps a refusal, and has it as context only.
+        refused = isinstance(error.__cause__ or error.__context__, ConnectionRefusedError)
+        return "failed" if refused else "unknown"
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
         return "unknown"
-    return "failed"
+    return "unknown" if isinstance(error, _NO_ANSWER) else "failed"
