@@ -138,6 +138,7 @@ def install_with_pip():
     process = subprocess.Popen(
         [str(part) for part in [*command, "--progress-bar", "off", *PACKAGES]],
         cwd=str(ROOT),
+        env=dict(os.environ, PYTHONUNBUFFERED="1"),  # each line when it is written
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         universal_newlines=True,
