@@ -8,7 +8,7 @@ python3-venv", on macOS "brew install python", elsewhere from python.org
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab progress update reset test browser bench notebooks lock
+.PHONY: help setup lab progress update reset test browser site bench notebooks lock
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,9 @@ test: ## set up, then run everything that must be green
 
 browser: ## run every notebook in a real JupyterLab in headless Chromium
 	@$(DEV) browser $(ARGS)
+
+site: ## build the website of the course; ARGS=--open shows it in the browser
+	@$(DEV) site $(ARGS)
 
 bench: ## measure, and write data/results; ONLY=sim for one benchmark
 	@$(DEV) bench $(ONLY)

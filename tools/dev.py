@@ -252,6 +252,11 @@ def browser(arguments):
     return run(VENV_PYTHON, "-m", "pytest", "tests/browser", *arguments)
 
 
+def site(arguments):
+    """build the course's website into build/site/html; --open shows it"""
+    return run(VENV_PYTHON, "-m", "tools.website", *arguments)
+
+
 def bench(arguments):
     """measure, and write data/results; names choose: bench sim"""
     found = sorted(path.stem for path in (ROOT / "tests" / "benchmarks").glob("bench_*.py"))
@@ -287,7 +292,10 @@ def lock(arguments):
 
 COMMANDS = {
     command.__name__: command
-    for command in (setup, lab, progress, update, reset, test, browser, bench, notebooks, lock)
+    for command in (
+        *(setup, lab, progress, update, reset, test, browser),
+        *(site, bench, notebooks, lock),
+    )
 }
 
 
