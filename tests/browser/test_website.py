@@ -31,7 +31,8 @@ FEWER = """() => {
 }"""
 FINDINGS = """async () => {
   const { violations } = await axe.run({ preload: false, resultTypes: ['violations'] });
-  return violations.map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 200)} and ${nodes.length - 1} more`);
+  const told = nodes => `${nodes[0].html.slice(0, 200)} and ${nodes.length - 1} more`;
+  return violations.map(({ id, nodes }) => `${id}: ${told(nodes)}`);
 }"""
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
