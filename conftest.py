@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+pytest_plugins = ["tests.support.depth", "tests.support.cost", "tests.support.keeping"]
 LOCK = Path(__file__).with_name("requirements.txt").read_text(encoding="utf-8")
 
 

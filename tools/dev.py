@@ -11,6 +11,7 @@ package that a person added to `.venv` by hand."""
 
 import argparse
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -27,6 +28,11 @@ OLDEST = (3, 11)
 LOCKED_FOR = ["3.13", "3.12", "3.11"]
 PACKAGES = ["-r", ROOT / "requirements.txt", "-e", ROOT]
 START = "00_start_here.ipynb"
+LESSONS = ROOT / "notebooks"
+COSTS = ROOT / ".labkit"  # where pytest leaves what its tests cost
+# One worker a core; more than four gain little, because the slowest files decide.
+PARALLEL = ["-n", "auto", "--maxprocesses=4"]
+TENTHS = 10
 
 
 def say(message):
@@ -217,39 +223,129 @@ def reset(arguments):
     return run(VENV_PYTHON, "-m", "labkit.course", "reset", *arguments)
 
 
+def chosen_lesson(arguments):
+    """The value of --only (None without it), and the other arguments."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--only")
+    known, others = parser.parse_known_args(arguments)
+    return known.only, others
+
+
+def named_like(lesson):
+    """pytest's -k for what belongs to a lesson: files say 1_1a, exercises 1.1a-2."""
+    return ["-k", lesson + " or " + lesson.replace("_", ".")] if lesson else []
+
+
+def notebooks_of(lesson):
+    """The notebooks whose name has `lesson` in it, its solutions too."""
+    found = sorted(LESSONS.rglob("*.ipynb"))
+    chosen = [path for path in found if lesson in path.name and "checkpoint" not in path.name]
+    return chosen or fail(f"no notebook is named like {lesson!r}; there are {_names(found)}")
+
+
+def _names(paths):
+    return ", ".join(path.stem for path in paths if path.parent == LESSONS)
+
+
 def test(arguments):
-    """run everything that must be green: lint, types, imports, tests, notebooks"""
-    pytest = [VENV_PYTHON, "-m", "pytest"]
-    import_linter = "from importlinter.cli import lint_imports_command as main; main()"
-    stages = {
-        "ruff check": [VENV_PYTHON, "-m", "ruff", "check", "."],
-        "ruff format": [VENV_PYTHON, "-m", "ruff", "format", "--check", "."],
-        "mypy --strict": [VENV_PYTHON, "-m", "mypy"],
-        "import contracts": [VENV_PYTHON, "-c", import_linter, "--no-logo"],
-        "tests": [*pytest, "tests", *arguments],
-        "notebooks": [
-            *pytest,
-            "--nbval",
-            "--nbval-current-env",
-            "--nbval-cell-timeout=60",
-            "notebooks",
-            *arguments,
-        ],
-    }
+    """run everything that must be green: lint, types, imports, tests, notebooks; only a lesson
+    (--only 1_1a), or only the paths given (tests/world)
+    """
+    lesson, others = chosen_lesson(arguments)
+    paths = [word for word in others if word.split("/")[0] in ("tests", "notebooks")]
+    options = [word for word in others if word not in paths]
+    pytest = [VENV_PYTHON, "-m", "pytest", *PARALLEL, *options]
+    tested = [*pytest, "--dist=loadgroup", f"--costs={COSTS / 'tests.json'}"]
+    compared = [*pytest, "--dist=loadfile", f"--costs={COSTS / 'notebooks.json'}"]
+    compared += ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=60"]
+    if lesson:
+        some = [*named_like(lesson), "tests/lessons", "tests/notebooks"]
+        stages = {"tests": [*tested, *some], "notebooks": [*compared, *notebooks_of(lesson)]}
+    elif paths:
+        chosen = {"tests": (tested, []), "notebooks": (compared, [])}
+        for path in paths:
+            chosen[path.split("/")[0]][1].append(path)
+        stages = {name: command + some for name, (command, some) in chosen.items() if some}
+    else:
+        linter = "from importlinter.cli import lint_imports_command as main; main()"
+        stages = {
+            "ruff check": [VENV_PYTHON, "-m", "ruff", "check", "."],
+            "ruff format": [VENV_PYTHON, "-m", "ruff", "format", "--check", "."],
+            "mypy --strict": [VENV_PYTHON, "-m", "mypy"],
+            "import contracts": [VENV_PYTHON, "-c", linter, "--no-logo"],
+            "tests": [*tested, "tests"],
+            "notebooks": [*compared, "notebooks"],
+        }
+    return run_stages(stages)
+
+
+def run_stages(stages):
+    """Run every stage, whatever the others do, and print a summary; 1 when one of them failed."""
     results = {}
+    for costs in (COSTS / "tests.json", COSTS / "notebooks.json"):
+        if costs.exists():
+            costs.unlink()
     for name, command in stages.items():
         say("-- " + name)
-        began = time.time()
-        results[name] = (run(*command), time.time() - began)
+        began, spent = time.time(), cpu_of_children()
+        code = run(*command)
+        results[name] = (code, time.time() - began, cpu_of_children() - spent)
     say("-- summary")
-    for name, (code, seconds) in results.items():
-        say(f"{'FAILED' if code else 'ok':6} {name:16} {seconds:4.0f} s")
-    return int(any(code for code, _ in results.values()))
+    tell_costs()
+    for name, (code, seconds, cpu) in results.items():
+        mark = "FAILED" if code else "ok"
+        say(f"{mark:6} {name:16} {seconds:4.0f} s {cpu:5.0f} CPU-s")
+    return int(any(code for code, _, _ in results.values()))
+
+
+def cpu_of_children():
+    """CPU-seconds of every process that has ended here; 0 on Windows, which does not say."""
+    spent = os.times()
+    return spent.children_user + spent.children_system
+
+
+def tell_costs():
+    """The slowest tests and cells, and what the tests of each folder cost, as pytest left it."""
+    found = [path for path in (COSTS / "tests.json", COSTS / "notebooks.json") if path.exists()]
+    told = [json.loads(path.read_text(encoding="utf-8")) for path in found]
+    slowest = sorted((pair for costs in told for pair in costs["slowest"]), reverse=True)[:10]
+    if slowest:
+        say("the ten slowest:")
+    for seconds, name in slowest:
+        print(f"    {seconds:6.1f} s  {name}")
+    if (COSTS / "tests.json").exists():
+        cpu = told[0]["cpu"]
+        say("CPU-seconds by folder:")
+        print("    " + ", ".join(f"{folder} {spent:.0f}" for folder, spent in cpu.items()))
+
+
+def deep(arguments):
+    """search anew, ten times as deep: --only 1_1a, --tenth (CI's part), --keep (write what was
+    found)
+    """
+    lesson, options = chosen_lesson(arguments)
+    if "--tenth" in options:
+        options[options.index("--tenth")] = f"--tenth={whose_turn()}"
+    os.environ["LABKIT_DEPTH"] = "deep"
+    stage = [VENV_PYTHON, "-m", "pytest", *PARALLEL, "--dist=loadgroup", "-m", "search"]
+    stage += [*named_like(lesson), f"--costs={COSTS / 'tests.json'}", "tests", *options]
+    return run_stages({"deep search": stage})
+
+
+def whose_turn():
+    """The tenth of the deep search that this commit's run of CI takes: commits modulo ten."""
+    if answer("git", "rev-parse", "--is-shallow-repository") != "false":
+        say("this clone does not know how many commits there are: the deep search takes tenth 0")
+        return 0
+    turn = int(answer("git", "rev-list", "--count", "HEAD")) % TENTHS
+    say(f"the deep search takes tenth {turn}: the number of commits modulo {TENTHS}")
+    return turn
 
 
 def browser(arguments):
-    """run the notebooks in a real JupyterLab in headless Chromium"""
-    return run(VENV_PYTHON, "-m", "pytest", "tests/browser", *arguments)
+    """run the notebooks in a real JupyterLab in headless Chromium; --only 1_1a for one lesson"""
+    lesson, options = chosen_lesson(arguments)
+    return run(VENV_PYTHON, "-m", "pytest", "tests/browser", *named_like(lesson), *options)
 
 
 def site(arguments):
@@ -258,17 +354,21 @@ def site(arguments):
 
 
 def bench(arguments):
-    """measure, and write data/results; names choose: bench sim"""
+    """measure, and write data/results; --only sim for one benchmark"""
+    only, names = chosen_lesson(arguments)
+    names += [only] if only else []
     found = sorted(path.stem for path in (ROOT / "tests" / "benchmarks").glob("bench_*.py"))
-    chosen = [name for name in found if not arguments or any(part in name for part in arguments)]
+    chosen = [name for name in found if not names or any(part in name for part in names)]
     if not chosen:
-        fail(f"no benchmark is named like {arguments}; there are {found}")
+        fail(f"no benchmark is named like {names}; there are {found}")
     return max(run(VENV_PYTHON, "-m", f"tests.benchmarks.{name}") for name in chosen)
 
 
 def notebooks(arguments):
-    """run notebooks in place and write them back in normal form"""
-    return run(VENV_PYTHON, ROOT / "tools" / "notebooks.py", *arguments)
+    """run notebooks in place and write them back in normal form; --only 1_1a for one lesson"""
+    lesson, names = chosen_lesson(arguments)
+    names += [lesson] if lesson else []
+    return run(VENV_PYTHON, ROOT / "tools" / "notebooks.py", *names)
 
 
 def lock(arguments):
@@ -293,7 +393,7 @@ def lock(arguments):
 COMMANDS = {
     command.__name__: command
     for command in (
-        *(setup, lab, progress, update, reset, test, browser),
+        *(setup, lab, progress, update, reset, test, deep, browser),
         *(site, bench, notebooks, lock),
     )
 }
@@ -306,7 +406,7 @@ def main():
     choices = parser.add_subparsers(dest="command", metavar="COMMAND")
     choices.required = True
     for name, command in COMMANDS.items():
-        choices.add_parser(name, help=command.__doc__, add_help=False)
+        choices.add_parser(name, help=" ".join(command.__doc__.split()), add_help=False)
     chosen, arguments = parser.parse_known_args()
     if chosen.command != "lock":
         set_up()

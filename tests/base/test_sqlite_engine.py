@@ -19,7 +19,7 @@ from typing import Any
 
 import aiosqlite
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -27,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from labkit.base import begin_immediate, sqlite_engine
 from labkit.base.transactions import create_tables, use_write_ahead_log
+from tests.support.depth import examples
 
 metadata = MetaData()
 notes = Table(
@@ -275,7 +276,7 @@ async def told(engine: AsyncEngine, tried: Sequence[tuple[str, int]]) -> list[An
 
 
 @given(steps)
-@settings(deadline=None, derandomize=True, database=None, max_examples=60)
+@examples("fair")
 def test_whatever_is_asked_the_answers_and_the_file_are_those_of_sqlalchemys_own_engine(
     tried: list[tuple[str, int]],
 ) -> None:

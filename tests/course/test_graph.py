@@ -14,7 +14,7 @@ from itertools import combinations, pairwise, permutations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.course import Figure, FigureError, Reaction, graph, reactions
@@ -22,6 +22,7 @@ from labkit.course.figures.graph_layout import Reactions, heights
 from labkit.messaging import EventGraph, Service
 from labkit.shop.choreography import order_services
 from labkit.shop.order_events import OrderPlaced, ParcelBooked, StockReserved
+from tests.support.depth import examples
 
 WORDS = {"title": "Who hears what & says <what> then", "alt": 'See "the table"'}
 CHAIN = [
@@ -57,7 +58,7 @@ def all_paths(known: Reactions, start: str, end: str) -> list[int]:
 
 
 @given(tables())
-@settings(derandomize=True, max_examples=40, deadline=None)
+@examples("cheap")
 def test_an_event_stands_as_far_to_the_right_as_the_shortest_way_to_it_is_long(
     table: list[Reaction],
 ) -> None:
@@ -73,7 +74,7 @@ def test_an_event_stands_as_far_to_the_right_as_the_shortest_way_to_it_is_long(
 
 
 @given(tables(), st.integers(1, 4))
-@settings(derandomize=True, max_examples=100, deadline=None)
+@examples("cheap")
 def test_no_box_lies_on_another(table: list[Reaction], gap: int) -> None:
     known = Reactions(tuple(table), (table[0].event,))
     columns = known.columns()

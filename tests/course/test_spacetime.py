@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ElementTree
 from itertools import pairwise, permutations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.course.figures import FigureError, spacetime
@@ -20,8 +20,7 @@ from labkit.course.figures.timescale import TimeScale, duration
 from labkit.course.figures.view import MOST_LANES, MOST_MESSAGES, View, view
 from labkit.world import History
 from tests.course.histories import Story, expired_lease
-
-steady = settings(deadline=None, derandomize=True, database=None)
+from tests.support.depth import examples
 
 
 def seen(history: History, **choice: object) -> View:
@@ -50,7 +49,7 @@ def test_a_server_that_everyone_talks_to_is_put_between_its_clients() -> None:
 @given(
     st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from("abcde")), min_size=1, max_size=12)
 )
-@steady
+@examples("cheap")
 def test_no_other_order_of_lanes_makes_messages_cross_fewer_lanes(
     pairs: list[tuple[str, str]],
 ) -> None:
@@ -200,7 +199,7 @@ instants = st.lists(st.floats(0, 1e5, allow_nan=False), min_size=1, max_size=60)
 
 
 @given(instants)
-@steady
+@examples("cheap")
 def test_time_always_runs_to_the_right_and_stays_on_the_axis(times: list[float]) -> None:
     scale = TimeScale(times, 50, 800)
     xs = [scale.x(instant) for instant in sorted(set(times))]
@@ -209,7 +208,7 @@ def test_time_always_runs_to_the_right_and_stays_on_the_axis(times: list[float])
 
 
 @given(instants, st.floats(20, 90))
-@steady
+@examples("cheap")
 def test_ticks_are_as_far_apart_as_asked(times: list[float], room: float) -> None:
     scale = TimeScale(times, 50, 800)
     ticks = scale.ticks(room)
@@ -248,7 +247,7 @@ places = st.lists(
 
 
 @given(places)
-@steady
+@examples("cheap")
 def test_labels_never_touch_and_never_leave_the_card(
     wanted: list[tuple[str, float, float]],
 ) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.inventory import Escrow
 from labkit.inventory.errors import OutOfStock, QuotaSpent
 from labkit.inventory.quotas import CUSTOMERS
+from tests.support.depth import examples
 
 SITES = ("a", "b")
 Views = tuple[Escrow, Escrow]
@@ -88,7 +89,7 @@ moves = st.lists(
 anything = moves.map(Escrow.of)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@examples("cheap")
 @given(anything, anything, anything)
 def test_merging_is_commutative_associative_and_idempotent(
     one: Escrow, two: Escrow, three: Escrow
@@ -98,7 +99,7 @@ def test_merging_is_commutative_associative_and_idempotent(
     assert one.merge(one) == one == one.merge(Escrow())
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@examples("cheap")
 @given(
     st.dictionaries(st.sampled_from("abcd"), st.integers(0, 6), min_size=2),
     st.lists(

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -28,6 +29,7 @@ from labkit.inventory.transitions import find_where
 from labkit.sim import crashes, falsify, lost_replies, partitions, pauses, run
 from labkit.world import Crash, Partition, World
 from tests.inventory.shelf import Shelf, filled, moments_of, on
+from tests.support.depth import runs
 
 
 def both(database: str, tmp_path: Any, scenario: Any) -> None:
@@ -234,6 +236,7 @@ def test_a_forwarder_that_crashes_anywhere_loses_and_doubles_nothing() -> None:
         assert _agree(done) is None, (moment, _agree(done))
 
 
+@pytest.mark.search
 def test_nor_do_partitions_pauses_and_lost_answers() -> None:
     faults = [
         crashes("west", restart_after=0.5),
@@ -241,7 +244,9 @@ def test_nor_do_partitions_pauses_and_lost_answers() -> None:
         lost_replies("west"),
         partitions("west", "home", up_to=4.0),
     ]
-    assert falsify(two_sites, AGREE, faults=faults, at_most=3, runs=15, args={"seconds": 12.0})
+    assert falsify(
+        two_sites, AGREE, faults=faults, at_most=3, runs=runs("dear"), args={"seconds": 12.0}
+    )
 
 
 def test_a_site_that_is_cut_off_goes_on_accepting() -> None:

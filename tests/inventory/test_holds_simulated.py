@@ -32,6 +32,7 @@ from labkit.inventory.stock import create_inventory, inventory
 from labkit.sim import crashes, falsify, lost_replies, partitions, pauses, run, sweep
 from labkit.world import Crash, Run, World
 from tests.inventory.shelf import moments_of
+from tests.support.depth import UNTIL_FOUND, runs
 
 STOCK = 2
 TTL = 2.0
@@ -151,12 +152,18 @@ FAULTS = [
 ]
 
 
+@pytest.mark.search
 def test_no_schedule_and_no_fault_oversells_or_breaks_the_books() -> None:
     both = Invariant(
         "nothing is oversold, lost or made", lambda run: _books(run) or _oversold(run) or _back(run)
     )
     assert falsify(
-        shop, both, faults=FAULTS, at_most=3, runs=25, args={"sweepers": st.sampled_from([0, 1, 2])}
+        shop,
+        both,
+        faults=FAULTS,
+        at_most=3,
+        runs=runs("dear"),
+        args={"sweepers": st.sampled_from([0, 1, 2])},
     )
 
 
@@ -179,7 +186,7 @@ class TwoSteps(Holds):
 
 
 def test_the_search_finds_what_looks_first_and_writes_later() -> None:
-    found = falsify(shop, BOOKS, args={"sweepers": 0, "holds": TwoSteps}, runs=50)
+    found = falsify(shop, BOOKS, args={"sweepers": 0, "holds": TwoSteps}, runs=UNTIL_FOUND)
     assert found.verdict.status == "broken"
 
 

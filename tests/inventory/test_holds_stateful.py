@@ -9,7 +9,6 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -21,6 +20,7 @@ from labkit.inventory import Sweeper
 from labkit.inventory.errors import NotHeld, OutOfStock, UnknownSku
 from labkit.inventory.ledger import balances
 from tests.inventory.shelf import Shelf, filled
+from tests.support.depth import of_a_machine
 
 STOCK = {"a": 4, "b": 2}
 TTL = 10.0
@@ -206,6 +206,4 @@ class AgainstThePlainModel(RuleBasedStateMachine):
 
 
 TestAgainstThePlainModel = AgainstThePlainModel.TestCase
-TestAgainstThePlainModel.settings = settings(
-    max_examples=20, stateful_step_count=25, deadline=None, derandomize=True, database=None
-)
+TestAgainstThePlainModel.settings = of_a_machine("dear")

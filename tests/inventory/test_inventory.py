@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -27,6 +27,7 @@ from labkit.inventory.stock import (
     row_locked,
     summed,
 )
+from tests.support.depth import examples
 from tests.support.engines import engine_on
 
 every_way = pytest.mark.parametrize(
@@ -203,7 +204,7 @@ lines = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@examples("fair")
 @given(
     stock=st.fixed_dictionaries({sku: st.integers(0, 8) for sku in "abc"}),
     carts=st.lists(lines, max_size=8),

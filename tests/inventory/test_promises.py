@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -36,6 +36,7 @@ from labkit.inventory.transitions import find_where
 from labkit.sim import crashes, falsify, lost_replies, pauses, run
 from labkit.world import Crash, Run, World
 from tests.inventory.shelf import Shelf, filled, moments_of, on
+from tests.support.depth import examples, runs
 
 Cart = list[tuple[str, int]]
 
@@ -279,7 +280,7 @@ turns = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, database=None)
+@examples("dear")
 @given(carts=carts, turns=turns, stock=st.integers(0, 6))
 def test_any_carts_and_any_turns_of_the_workers_come_out_as_one_queue(
     carts: list[tuple[Cart, float]], turns: list[tuple[str, int, float]], stock: int
@@ -403,11 +404,17 @@ def test_a_worker_that_crashes_anywhere_changes_no_decision_and_tears_no_event_f
         assert done.result == WELL, moment
 
 
+@pytest.mark.search
 def test_nor_do_two_workers_with_pauses_crashes_and_lost_answers() -> None:
     nodes = ("worker-0", "worker-1")
     faults = [crashes(*nodes, restart_after=0.5), pauses(*nodes, up_to=4.0), lost_replies(*nodes)]
     assert falsify(
-        a_queue, DECIDED, faults=faults, at_most=3, runs=15, args={"workers": 2, "seconds": 8}
+        a_queue,
+        DECIDED,
+        faults=faults,
+        at_most=3,
+        runs=runs("dear"),
+        args={"workers": 2, "seconds": 8},
     )
 
 

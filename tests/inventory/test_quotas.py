@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -26,6 +26,7 @@ from labkit.inventory.quotas import quota_moves
 from labkit.inventory.stock import take_all
 from labkit.sim import crashes, falsify, lost_replies, partitions, pauses, run
 from labkit.world import Partition, World
+from tests.support.depth import examples, runs
 from tests.support.engines import engine_on
 
 SPLIT = {"tent": {"east": 6, "west": 4}, "mat": {"east": 1, "west": 0}}
@@ -130,7 +131,7 @@ operations = st.lists(
 )
 
 
-@settings(max_examples=20, deadline=None, derandomize=True, database=None)
+@examples("dear")
 @given(operations)
 def test_the_tables_say_what_the_value_says(history: list[tuple[str, int, int, int]]) -> None:
     names = ("east", "west", "north")
@@ -224,6 +225,7 @@ def _oversold(run: Any) -> str | None:
 NEVER = Invariant("what customers were told is sold, and sold and left are the stock", _oversold)
 
 
+@pytest.mark.search
 def test_no_partition_pause_crash_or_lost_answer_oversells() -> None:
     nodes = ("east", "west", "east-database", "west-database")
     faults = [
@@ -232,7 +234,7 @@ def test_no_partition_pause_crash_or_lost_answer_oversells() -> None:
         lost_replies("east", "west"),
         crashes("east", "west"),
     ]
-    assert falsify(two_cut_sites, NEVER, faults=faults, at_most=3, runs=30)
+    assert falsify(two_cut_sites, NEVER, faults=faults, at_most=3, runs=runs("fair"))
 
 
 def test_cut_off_from_each_other_both_sell_all_they_have_with_no_message_between_them() -> None:

@@ -8,7 +8,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -18,6 +18,7 @@ from labkit.base.transactions import begin_immediate
 from labkit.inventory import Accepts, Balance, Inconsistency, Sweeper, Validator, reconcile, repair
 from labkit.inventory.stock import Inventory
 from tests.inventory.shelf import Shelf, filled, on
+from tests.support.depth import examples
 
 OPENING = (
     "INSERT INTO stock_ledger (at, hold_id, sku, kind, delta_on_hand, delta_held, delta_sold)"
@@ -290,7 +291,7 @@ tampering = st.one_of(
 )
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, database=None)
+@examples("dear")
 @given(st.lists(tampering, min_size=1, max_size=4))
 def test_any_tampering_is_mended_or_reported_and_never_promises_more_than_was_there(
     hands: list[tuple[str, Any]],

@@ -16,6 +16,7 @@ from labkit.inventory.errors import OutOfStock, UnknownSku
 from labkit.inventory.stock import Inventory, create_inventory
 from labkit.sim import falsify, partitions, pauses, run
 from labkit.world import Crash, Partition, Skew, World
+from tests.support.depth import runs
 from tests.support.servers import Server
 
 
@@ -220,9 +221,10 @@ FRESH = Invariant(
 )
 
 
+@pytest.mark.search
 def test_no_pause_and_no_partition_makes_a_number_older_than_it_may_be() -> None:
     faults = [pauses("a", "redis", up_to=3.0), partitions("a", "redis", up_to=2.0)]
-    assert falsify(staleness, FRESH, faults=faults, at_most=2, runs=40)
+    assert falsify(staleness, FRESH, faults=faults, at_most=2, runs=runs("fair"))
     assert max(age for age, _ in run(staleness, seed=3).result) > 0.3, "it is late, now and then"
 
 

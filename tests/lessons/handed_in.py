@@ -10,11 +10,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
-
-from labkit.course import Result, check
 
 
 @dataclass(frozen=True)
@@ -46,11 +43,3 @@ def exercises() -> Iterator[Exercise]:
     """Every table there is, in order of lesson."""
     for path in sorted(Path(__file__).parent.glob("answers_*.py")):
         yield from importlib.import_module(f"tests.lessons.{path.stem}").EXERCISES
-
-
-@cache
-def checked(exercise: str, answer: Any) -> Result:
-    """`check` with the exercise's own budget, once in a session: many tests look at one result.
-    Tests only read it.
-    """
-    return check(exercise, answer)

@@ -16,8 +16,8 @@ from labkit.lessons.l1_1a.last_stove import NO_LATE_READ, ONE_SALE, last_stove
 from labkit.lessons.l1_1a.release_race import SAFE, TRUE, release_race
 from labkit.lessons.l1_1a.two_keys import two_keys
 from labkit.sim import run
-from tests.lessons.handed_in import checked
 from tests.lessons import answers_1_1a as answers
+from tests.lessons.kept_runs import checked
 
 pytestmark = pytest.mark.usefixtures("kept")
 RELEASE, STORE, CART = "1.1a-1", "1.1a-2", "1.1a-3"

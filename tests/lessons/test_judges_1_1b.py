@@ -17,8 +17,8 @@ from labkit.lessons.l1_1b.moving_rights import WHOLE as NONE_LOST
 from labkit.lessons.l1_1b.sweepers import DONE, sweepers
 from labkit.lessons.l1_1b.sweepers import SAFE as ONCE
 from labkit.sim import run
-from tests.lessons.handed_in import checked
 from tests.lessons import answers_1_1b as answers
+from tests.lessons.kept_runs import checked
 
 pytestmark = pytest.mark.usefixtures("kept")
 CONFIRM, SWEEP, QUOTA = "1.1b-1", "1.1b-2", "1.1b-3"

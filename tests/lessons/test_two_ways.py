@@ -18,6 +18,7 @@ from labkit.lessons.l1_2b.night import by_events as by_events_that_tell
 from labkit.lessons.l1_2b.two_ways import by_conductor, by_events, crossings, last_parcel, settled
 from labkit.sim import falsify, lost_replies, run
 from labkit.world import Crash, Fault, Pause, Run, World
+from tests.support.depth import runs
 
 Wish = dict[str, str]
 GOOD, FAR, POOR = Wish(), Wish(country="AQ"), Wish(customer="bob")
@@ -122,11 +123,12 @@ def whole(done: Run) -> bool:
     )
 
 
+@pytest.mark.search
 @pytest.mark.parametrize("way", ["conductor", "events"])
 def test_lost_answers_lose_and_repeat_nothing(way: str) -> None:
     lost = [lost_replies("orders", "payments", "shipping")]
     args = WAYS[way] | {"stock": 1, "wishes": [GOOD], "within": 6.0}
-    assert falsify(shopping, Invariant("whole", whole), args=args, faults=lost, runs=8)
+    assert falsify(shopping, Invariant("whole", whole), args=args, faults=lost, runs=runs("dear"))
 
 
 def test_a_hasty_conductor_gives_up_where_a_patient_one_waits() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from fakeredis import FakeAsyncRedis
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 from sqlalchemy import BigInteger, Column, MetaData, String, Table, insert, select, update
@@ -24,6 +24,7 @@ from labkit.locks import LockManager, RedisFencedStore, SqlFencedStore, StaleTok
 from labkit.locks.fenced_stores import metadata
 from labkit.sim import run, sweep
 from labkit.world import Pause, World
+from tests.support.depth import examples
 from tests.support.servers import Server
 
 Store = SqlFencedStore | RedisFencedStore
@@ -100,7 +101,7 @@ def test_what_is_no_token_is_refused(play: Play, token: Any) -> None:
     play(scenario)
 
 
-@settings(deadline=None, max_examples=40)
+@examples("fair")
 @given(st.lists(st.integers(1, 2**53 - 1) | st.integers(1, 5), min_size=1, max_size=12))
 def test_what_is_accepted_is_the_running_maximum(tokens: list[int]) -> None:
     async def scenario(store: Store) -> None:

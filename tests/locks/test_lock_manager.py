@@ -9,13 +9,14 @@ from itertools import count, permutations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 from redis.asyncio.lock import Lock as RedisPyLock
 
 from labkit.locks import Holder, LeaseLost, LockError, LockManager, LockTimeout
 from labkit.locks._validation import lock_keys
+from tests.support.depth import examples
 from tests.support.servers import Server
 
 
@@ -335,7 +336,7 @@ async def _enter(locks: LockManager, **options: Any) -> None:
         pytest.fail("it must be refused")
 
 
-@settings(deadline=None)
+@examples("cheap")
 @given(
     st.lists(
         st.text(st.characters(codec="utf-8"), min_size=1, max_size=20), min_size=1, max_size=20

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -14,6 +15,7 @@ from labkit.check import Invariant
 from labkit.locks import LockError, LockManager, RedisFencedStore, StaleToken
 from labkit.sim import crashes, falsify, lost_replies, partitions, pauses, sweep
 from labkit.world import CRASHED, LoseReply, Partition, Pause, Run, World
+from tests.support.depth import UNTIL_FOUND, runs
 
 NODES = ("a", "b", "c")
 
@@ -92,31 +94,40 @@ NO_PAUSE = [
 ]
 
 
+@pytest.mark.search
 def test_no_crash_lost_answer_or_partition_gives_two_holders() -> None:
-    assert falsify(workers, ONE_HOLDER, faults=NO_PAUSE, at_most=3, runs=70)
+    assert falsify(workers, ONE_HOLDER, faults=NO_PAUSE, at_most=3, runs=runs("cheap"))
 
 
+@pytest.mark.search
 def test_whatever_happens_the_living_are_served_and_nothing_is_left() -> None:
     every = [*NO_PAUSE, pauses(*NODES, within=WITHIN, up_to=4.0)]
-    assert falsify(workers, ALL_SERVED, faults=every, at_most=3, runs=70)
+    assert falsify(workers, ALL_SERVED, faults=every, at_most=3, runs=runs("cheap"))
 
 
+@pytest.mark.search
 def test_nor_with_blocks_longer_than_the_lease_or_with_two_keys() -> None:
     faults = [*NO_PAUSE, pauses(*NODES, within=WITHIN, up_to=4.0)]
-    assert falsify(workers, ALL_SERVED, faults=faults, at_most=2, runs=40, args={"hold": 2.5})
     assert falsify(
-        workers, ALL_SERVED, faults=faults, at_most=2, runs=40, args={"keys": ("b", "a")}
+        workers, ALL_SERVED, faults=faults, at_most=2, runs=runs("cheap"), args={"hold": 2.5}
+    )
+    assert falsify(
+        workers, ALL_SERVED, faults=faults, at_most=2, runs=runs("cheap"), args={"keys": ("b", "a")}
     )
 
 
+@pytest.mark.search
 def test_no_fault_at_all_makes_the_store_accept_an_older_token() -> None:
     every = [*NO_PAUSE, pauses(*NODES, within=WITHIN, up_to=4.0)]
-    assert falsify(workers, TOKENS_GROW, faults=every, at_most=3, runs=70)
+    assert falsify(workers, TOKENS_GROW, faults=every, at_most=3, runs=runs("cheap"))
 
 
 def test_a_pause_gives_two_holders_and_the_search_shrinks_it_to_that() -> None:
     found = falsify(
-        workers, ONE_HOLDER, faults=[*NO_PAUSE, pauses(*NODES, within=WITHIN, up_to=4.0)], runs=300
+        workers,
+        ONE_HOLDER,
+        faults=[*NO_PAUSE, pauses(*NODES, within=WITHIN, up_to=4.0)],
+        runs=UNTIL_FOUND,
     )
     assert found.run is not None
     assert [type(fault) for fault in found.run.faults] == [Pause]

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
 from labkit.messaging.envelope import MAX_BYTES, BadMessage, Catalog, Envelope
+from tests.support.depth import examples
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ json_values = st.recursive(
 )
 
 
-@settings(derandomize=True, max_examples=300, deadline=None)
+@examples("cheap")
 @given(st.sampled_from(sorted(json.loads(CATALOG.encode(PAID)))), json_values)
 def test_whatever_stands_in_a_field_is_read_as_it_is_or_refused(field: str, value: Any) -> None:
     wire = changed(**{field: value})
@@ -200,7 +201,7 @@ def test_whatever_stands_in_a_field_is_read_as_it_is_or_refused(field: str, valu
         assert json.loads(CATALOG.encode(envelope)) == json.loads(wire)
 
 
-@settings(derandomize=True, max_examples=300, deadline=None)
+@examples("cheap")
 @given(st.binary(max_size=200) | st.text(max_size=200))
 def test_arbitrary_bytes_never_do_more_than_be_refused(wire: str | bytes) -> None:
     refused(wire)

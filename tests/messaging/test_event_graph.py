@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.messaging import Edge, EventGraph, Service
+from tests.support.depth import examples
 
 A, B, C, D = (type(name, (), {}) for name in "ABCD")
 
@@ -193,7 +194,7 @@ def ends_whatever_is_chosen(start: str, table: Reactions) -> bool:
     return True
 
 
-@settings(derandomize=True, max_examples=400, deadline=None)
+@examples("cheap")
 @given(reactions)
 def test_an_end_is_sure_when_every_choice_of_answers_leads_to_one(table: Reactions) -> None:
     types = dict(zip("ABCD", (A, B, C, D), strict=True))
@@ -207,7 +208,7 @@ def test_an_end_is_sure_when_every_choice_of_answers_leads_to_one(table: Reactio
     }
 
 
-@settings(derandomize=True, max_examples=200, deadline=None)
+@examples("cheap")
 @given(st.lists(st.tuples(names, names), max_size=10, unique=True))
 def test_cycles_are_all_closed_walks_without_repetition(pairs: list[tuple[str, str]]) -> None:
     types = dict(zip("ABCD", (A, B, C, D), strict=True))

@@ -12,7 +12,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from labkit.base.errors import Refused
@@ -21,16 +21,11 @@ from labkit.sagas.definition import Context, SagaDefinition, Step
 from labkit.sagas.store import create_sagas
 from tests.messaging.in_memory import Memory
 from tests.sagas.toys import Killed, Lab, create_notes, note, notes
+from tests.support.depth import examples
 
 ATTEMPTS = 3
 CALLS = ("ok", "busy", "refuse", "lost request", "lost reply", "late request")
-THOROUGH = settings(
-    max_examples=120,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+THOROUGH = examples("fair", suppress_health_check=list(HealthCheck))
 
 
 @dataclass(frozen=True)

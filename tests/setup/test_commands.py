@@ -71,6 +71,98 @@ def test_one_failing_stage_fails_the_whole_and_is_named(
     assert any(culprit in line for line in failed)
 
 
+def commands_of(
+    monkeypatch: pytest.MonkeyPatch, command: str, arguments: list[str]
+) -> list[list[str]]:
+    """What a command of the tool would run, each without the interpreter."""
+    ran: list[list[str]] = []
+
+    def note(*words: object) -> int:
+        ran.append([str(word) for word in words[1:]])
+        return 0
+
+    monkeypatch.setattr(dev, "run", note)
+    assert dev.COMMANDS[command](arguments) == 0
+    return ran
+
+
+def test_a_folder_alone_is_tested_and_no_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    (only,) = commands_of(monkeypatch, "test", ["-x", "tests/world"])
+    assert only[-1] == "tests/world" and "tests" not in only
+    assert "-x" in only and "--nbval" not in only
+
+
+def test_a_lesson_alone_is_its_tests_and_its_notebooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    tests, compared = commands_of(monkeypatch, "test", ["--only", "1_1a"])
+    assert tests[tests.index("-k") :][:2] == ["-k", "1_1a or 1.1a"] and "tests/lessons" in tests
+    chosen = [Path(word).stem for word in compared if word.endswith(".ipynb")]
+    assert chosen and all(name.startswith("1_1a") for name in chosen)
+
+
+def test_a_lesson_that_does_not_exist_is_named_with_those_that_do() -> None:
+    with pytest.raises(SystemExit, match=r"no notebook is named like '9_9'; there are 00_start"):
+        dev.test(["--only", "9_9"])
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("browser", ["-k", "1_1a or 1.1a"]),
+        ("notebooks", ["1_1a"]),
+        ("deep", ["-k", "1_1a or 1.1a"]),
+    ],
+)
+def test_every_command_takes_a_lesson_in_the_same_way(
+    command: str, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABKIT_DEPTH", "quick")
+    (ran,) = commands_of(monkeypatch, command, ["--only", "1_1a"])
+    at = ran.index(words[0], 2) if command != "notebooks" else ran.index(words[0])
+    assert ran[at : at + len(words)] == words
+
+
+def test_a_benchmark_is_chosen_in_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert commands_of(monkeypatch, "bench", ["--only", "sim"]) == [
+        ["-m", "tests.benchmarks.bench_sim"]
+    ]
+
+
+@pytest.mark.parametrize(("commits", "tenth"), [("120", 0), ("137", 7)])
+def test_ci_takes_the_tenth_of_its_commit(
+    commits: str, tenth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABKIT_DEPTH", "quick")
+    monkeypatch.setattr(dev, "answer", lambda *words: "false" if "rev-parse" in words else commits)
+    (ran,) = commands_of(monkeypatch, "deep", ["--tenth"])
+    assert f"--tenth={tenth}" in ran and "--tenth" not in ran
+
+
+@pytest.mark.parametrize("shallow", ["true", None])
+def test_a_shallow_clone_says_so_and_takes_the_first_tenth(
+    shallow: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(dev, "answer", lambda *words: shallow)
+    assert dev.whose_turn() == 0
+    assert "does not know how many commits there are" in capsys.readouterr().out
+
+
+def test_the_summary_names_the_slowest_tests_and_what_each_folder_cost(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(dev, "COSTS", tmp_path)
+
+    def pytest_ran(*command: object) -> int:
+        told = {"cpu": {"tests/sim": 41.2}, "slowest": [[9.5, "a_slow_one"], [1.0, "another"]]}
+        (tmp_path / "tests.json").write_text(json.dumps(told))
+        return 0
+
+    monkeypatch.setattr(dev, "run", pytest_ran)
+    assert dev.run_stages({"tests": ["pytest"]}) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"9\.5 s +a_slow_one\n +1\.0 s +another", said) and "tests/sim 41" in said
+    assert re.search(r"ok +tests +\d+ s +\d+ CPU-s", said)
+
+
 def test_all_stages_green_is_green(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dev, "run", lambda *command: 0)
     assert dev.test([]) == 0

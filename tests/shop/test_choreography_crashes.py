@@ -27,6 +27,7 @@ from tests.shop.choreographed import (
     choreographed,
     wrong,
 )
+from tests.support.depth import runs
 
 ALL = (GOOD, UNPAID, FAR, TOO_MANY)
 PATIENT = {"patience": 1e6}
@@ -170,6 +171,7 @@ def as_it_must(run: Run) -> str | None:
     return "; ".join(bad + wrong(run.result, orders)) or None
 
 
+@pytest.mark.search
 def test_a_search_over_duplicates_reorderings_losses_faults_and_deadlines_finds_nothing() -> None:
     """A sample of what was searched by hand: 1,600 runs of up to three faults, with the deadline
     and without.
@@ -186,6 +188,6 @@ def test_a_search_over_duplicates_reorderings_losses_faults_and_deadlines_finds_
         faults=SPACES,
         at_most=2,
         args=args,
-        runs=30,
+        runs=runs("dear"),
     )
     assert found, found

@@ -19,6 +19,7 @@ from labkit.check import Invariant
 from labkit.sim import crashes, falsify, lost_replies, partitions, pauses, run, sweep
 from labkit.world import Crash, Duplication, Fault, LoseReply, Loss, Pause, Run, Slow
 from tests.shop.saga_world import LEASE, all_or_nothing, orders
+from tests.support.depth import runs
 
 STORIES: dict[str, dict[str, Any]] = {
     "all is well": {},
@@ -115,6 +116,7 @@ def test_an_undo_waits_for_a_participant_that_is_away_for_a_minute() -> None:
     assert made.result["status"] == "compensated" and not all_or_nothing(made.result)
 
 
+@pytest.mark.search
 def test_two_workers_under_pauses_crashes_and_losses() -> None:
     faults = [
         pauses("worker0", "worker1", up_to=4 * LEASE),
@@ -122,7 +124,7 @@ def test_two_workers_under_pauses_crashes_and_losses() -> None:
         lost_replies("worker0", "worker1"),
         partitions("worker0", "payments", up_to=2 * LEASE),
     ]
-    found = falsify(orders, WHOLE, faults=faults, at_most=3, args={"workers": 2}, runs=20)
+    found = falsify(orders, WHOLE, faults=faults, at_most=3, args={"workers": 2}, runs=runs("dear"))
     assert found, found
 
 
@@ -167,12 +169,13 @@ def in_flight_twice(run: Run) -> str | None:
 ONE_AT_A_TIME = Invariant("no step is called by two workers at once", in_flight_twice)
 
 
+@pytest.mark.search
 def test_two_workers_never_call_one_step_at_once() -> None:
     slow = [Slow(60.0, dst="payments", at=0.0)]
     made = sweep(orders, seeds=range(6), faults=slow, invariant=ONE_AT_A_TIME, args={"workers": 3})
     assert not made.broken, made.broken[:1]
     asleep = pauses("worker0", "worker1", "worker2", up_to=4 * LEASE)
-    found = falsify(orders, ONE_AT_A_TIME, faults=[asleep], args={"workers": 3}, runs=10)
+    found = falsify(orders, ONE_AT_A_TIME, faults=[asleep], args={"workers": 3}, runs=runs("dear"))
     assert found, found
 
 

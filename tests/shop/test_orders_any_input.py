@@ -11,20 +11,17 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import HealthCheck, example, given, settings
+import pytest
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from labkit.shop.catalogue import open_shop
 from labkit.shop.models import Order, Problem
 from tests.shop.shops import ONE_TENT, SHELF, Shop, in_shop
+from tests.support.depth import examples
 from tests.support.engines import engine_on, lost_commit
 
-repeatable = {
-    "deadline": None,
-    "derandomize": True,
-    "database": None,
-    "suppress_health_check": [HealthCheck.too_slow],
-}
+slow_to_draw = {"suppress_health_check": [HealthCheck.too_slow]}
 
 JSON = b"application/json"
 scalars = (
@@ -44,6 +41,7 @@ nearly = st.fixed_dictionaries(
 bodies = st.binary(max_size=40) | (anything | nearly).map(lambda value: json.dumps(value).encode())
 
 
+@pytest.mark.search
 def test_any_body_and_any_key_get_an_answer_that_can_be_read_and_never_a_500(database: str) -> None:
     with asyncio.Runner() as runner:
         exit_engine = engine_on(database)
@@ -51,7 +49,7 @@ def test_any_body_and_any_key_get_an_answer_that_can_be_read_and_never_a_500(dat
         runner.run(open_shop(engine, SHELF))
         shop = Shop(engine, None)
 
-        @settings(max_examples=200, **repeatable)
+        @examples("cheap", **slow_to_draw)
         @example(body=b"[" * 100_000, key=None, kind=JSON)
         @example(body=b'{"items": 1' + b"0" * 5000 + b"}", key=None, kind=JSON)
         @example(
@@ -122,7 +120,7 @@ steps = st.tuples(
 )
 
 
-@settings(max_examples=30, **repeatable)
+@examples("fair", **slow_to_draw)
 @given(st.lists(steps, min_size=1, max_size=12))
 def test_any_sequence_of_orders_repeats_and_lost_answers_agrees_with_the_model(
     sequence: list[Any],

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
@@ -21,6 +21,7 @@ from labkit.inventory.errors import OutOfStock, UnknownSku
 from labkit.shop import payments, purchases, shipping, warehouse
 from labkit.shop.refusals import Declined, NotServed, Withdrawn
 from tests.messaging.in_memory import Memory
+from tests.support.depth import examples
 from tests.support.engines import engine_on
 
 LIMITS = {"ada": 100, "bob": 50}
@@ -288,13 +289,7 @@ MESSAGES = st.tuples(
 
 
 @given(st.lists(MESSAGES, max_size=20))
-@settings(
-    max_examples=60,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+@examples("fair", suppress_health_check=list(HealthCheck))
 def test_any_sequence_of_messages_adds_up(messages: list[tuple[str, str]]) -> None:
     """The oracle: two dictionaries. An undo is final; a do counts if it comes before it and there
     is enough.

@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from labkit.base.errors import DatabaseUnavailable
 from labkit.check import Invariant
 from labkit.course.judge import judge
+from labkit.lessons.shared.fixed_cases import Case, fixed_cases
 from labkit.lessons.shared.worst_first import worst_first
 from labkit.sim import Finding
 from labkit.world import Crash, Fault, LoseReply, Partition, Pause, Run, World
@@ -32,6 +33,22 @@ from labkit.world import Crash, Fault, LoseReply, Partition, Pause, Run, World
 STREAM = "events"
 POLL, PATIENCE = 0.1, 0.5  # seconds between rounds; seconds for an answer
 CALM = 2.5  # seconds after the last event, until everything must have been published and marked
+CASES = (
+    # The broker does not hear of event 1, and hears of event 2.
+    Case(
+        {"events": 2, "gap": 0},
+        (Partition(one=("relay",), other=("redis",), for_=0.3, after="publishes"),),
+    ),
+    # The answer to event 1 is lost: it may be published again, and nothing before it.
+    Case({"events": 3, "gap": 0}, (LoseReply(src="relay", after="publishes"),)),
+    # The relay dies between publishing and marking, and comes back.
+    Case(
+        {"events": 3, "gap": 0},
+        (Crash(node="relay", after="published", nth=2, restart_after=0.2),),
+    ),
+    # The answer to the first COMMIT of a mark is lost: it is marked, and nobody knows.
+    Case({"events": 2, "gap": 0}, (LoseReply(src="relay", label="COMMIT", after="published"),)),
+)
 BUGS = 6  # failures, more than one fault can cause; the reader is shown the last
 Publish = Callable[[int], Awaitable[None]]
 
@@ -172,4 +189,12 @@ def judge_relay(answer: Any, budget: int) -> Finding:
         "args": args,
         "max_steps": 8_000,
     }
-    return worst_first(patient_relay, IN_ORDER, NO_MORE, runs=budget, at_most=1, **options)
+    searched = max(1, budget - len(CASES))
+    found = worst_first(patient_relay, IN_ORDER, NO_MORE, runs=searched, at_most=1, **options)
+    if not found:
+        return found
+    fixed = fixed_cases(
+        patient_relay, (IN_ORDER, NO_MORE), CASES, args={"relay": answer}, max_steps=8_000
+    )
+    plans = max(found.plans, fixed.plans)
+    return replace(fixed, runs=found.runs + fixed.runs, plans=plans)

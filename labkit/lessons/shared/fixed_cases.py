@@ -1,0 +1,61 @@
+"""Fixed cases: what every answer to an exercise is run through, whatever a search finds.
+
+They are cheap, and they do not depend on luck. A judge runs them after its search, because what a
+search finds is shrunk, and a smaller run explains more. A search of a hundred runs once missed a relay that
+skips an event whose publication failed; the case "the first publication fails, the second does not"
+cannot miss it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from labkit.check import Invariant, Verdict
+from labkit.sim import Finding
+from labkit.sim.loop_thread import in_loop_thread
+from labkit.sim.running import execute
+from labkit.world import Fault, Run, Scenario
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run in the calm world: the scenario's arguments, apart from the answer, and faults."""
+
+    args: Mapping[str, Any] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+
+
+def fixed_cases(
+    scenario: Scenario,
+    invariants: Sequence[Invariant],
+    cases: Sequence[Case],
+    *,
+    args: Mapping[str, Any],
+    **options: Any,
+) -> Finding:
+    """Run every case, with `args` beside its own; the first that breaks one of the invariants, or
+    that none does.
+    """
+    plans = {()} | {case.faults for case in cases}
+    for number, case in enumerate(cases, 1):
+        again = partial(_run, scenario, case, {**args, **case.args}, options)
+        made = again()
+        for invariant in invariants:
+            verdict = _verdict(invariant, made)
+            if verdict.status == "broken":
+                return Finding(verdict, made, number, len(plans), again)
+    held = Verdict("holds", invariants[0].claim, f"{len(cases)} fixed cases")
+    return Finding(held, None, len(cases), len(plans))
+
+
+def _run(scenario: Scenario, case: Case, args: Mapping[str, Any], options: Any) -> Run:
+    return in_loop_thread(lambda: execute(scenario, None, case.faults, (), args, **options))
+
+
+def _verdict(invariant: Invariant, made: Run) -> Verdict:
+    if made.error is None:
+        return invariant.check(made)
+    raised = f"{type(made.error).__name__}: {made.error}"
+    return Verdict("broken", invariant.claim, raised)
