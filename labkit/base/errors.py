@@ -22,6 +22,14 @@ class Refused(Exception):
     outcome: Literal["failed"] = "failed"
 
 
+class Withdrawn(Refused):
+    """The undo came first: whatever arrives under this reference now arrives too late."""
+
+    def __init__(self, reference: str) -> None:
+        self.reference = reference
+        super().__init__(f"{reference!r} was withdrawn")
+
+
 class StaleToken(Exception):
     """A fenced resource has `seen` a newer token than `given`. Nothing was read or written."""
 

@@ -29,7 +29,7 @@ from collections.abc import Callable, Collection, Iterable
 from math import isfinite
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.base.calls import describe
 from labkit.base.errors import ClaimLost, DatabaseUnavailable, KeyReused
@@ -39,7 +39,7 @@ from labkit.base.validation import between, text, whole
 from labkit.base.working import work
 from labkit.sagas import store
 from labkit.sagas.definition import SagaDefinition
-from labkit.sagas.driver import Driver, Runtime, as_json
+from labkit.sagas.driver import Driver, LocalStepFailed, Runtime, as_json
 from labkit.sagas.errors import ClaimedElsewhere, SagaExists, UnknownDefinition, WrongStatus
 from labkit.sagas.state import ACTIVE, PARKED, STATUSES, Leg, Saga, undo_is_due
 
@@ -107,6 +107,35 @@ class Orchestrator:
             await self._require_same(saga)
         runtime.observe("saved", saga=saga.id, status="pending")
         return saga.id
+
+    async def begin(
+        self,
+        connection: AsyncConnection,
+        name: str,
+        input: Any,
+        *,
+        saga_id: str | None = None,
+        deadline: float | None = None,
+    ) -> Any:
+        """Store a new saga in the caller's transaction, with its first step done in it if that is a
+        local one; returns the result of that step.
+
+        `connection` is to this orchestrator's database. Raises what `start` and the step raise, and
+        `SagaExists` when the id is taken: let the error roll the transaction back, or, after
+        `SagaExists`, at least what the step has written."""
+        saga = self._new(name, input, saga_id, deadline)
+        definition = self.definitions[saga.name, saga.version]
+        first, result = definition.steps[0], None
+        saga.note(saga.created_at, "pending")
+        if first.local:
+            try:
+                driver = Driver(self.runtime, definition, saga)
+                result = await driver.run_local(first, connection)
+            except LocalStepFailed as failed:
+                raise failed.error from None
+            saga.note(self.runtime.clock(), "completed", first.name, "do", result)
+        await store.write(connection, saga)
+        return result
 
     async def run(
         self, name: str, input: Any, *, saga_id: str | None = None, deadline: float | None = None

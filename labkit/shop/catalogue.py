@@ -1,7 +1,6 @@
-"""The catalogue: what the shop sells, read from `data/catalogue.json`, and the database filled with
-it.
+"""The catalogue: what the shop sells and for how much, read from `data/catalogue.json`.
 
-`await open_shop(engine, catalogue())` creates every table a chapter needs and stocks the shelves.
+How many of a product are in stock is the warehouse's matter (`labkit.inventory`).
 """
 
 from __future__ import annotations
@@ -10,16 +9,22 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import insert
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from labkit.base import idempotency
-from labkit.base.transactions import begin_immediate, create_tables, use_write_ahead_log
-from labkit.inventory.stock import create_inventory
-from labkit.shop import tables
+from sqlalchemy import CheckConstraint, Column, Integer, MetaData, Row, String, Table, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "data" / "catalogue.json"
+
+metadata = MetaData()
+products = Table(
+    "products",
+    metadata,
+    Column("sku", String(64), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("price_cents", Integer, nullable=False),
+    CheckConstraint("price_cents >= 0", name="price_not_negative"),
+)
 
 
 @dataclass(frozen=True)
@@ -42,23 +47,19 @@ class Product:
                 )
 
 
-def catalogue(path: Path = CATALOGUE) -> tuple[Product, ...]:
-    """The products in a catalogue file, in its order."""
+def read_catalogue(path: Path = CATALOGUE) -> tuple[Product, ...]:
+    """The products in a catalogue file, in the file's sequence."""
     return tuple(Product(**row) for row in json.loads(path.read_text(encoding="utf-8")))
 
 
-async def open_shop(engine: AsyncEngine, products: Iterable[Product]) -> None:
-    """Create the shop's tables where they are missing, and put these products into catalogue and
-    inventory.
-    """
-    shelf = tuple(products)
-    await use_write_ahead_log(engine)
-    async with begin_immediate(engine) as connection:
-        await create_tables(connection, tables.metadata, idempotency.metadata)
-        if shelf:
-            rows = [
-                {"sku": product.sku, "name": product.name, "price_cents": product.price_cents}
-                for product in shelf
-            ]
-            await connection.execute(insert(tables.products), rows)
-    await create_inventory(engine, {product.sku: product.stock for product in shelf})
+async def product(connection: AsyncConnection, sku: str) -> Row[Any] | None:
+    """Its sku, name and price_cents; None when it is not in the catalogue."""
+    return (await connection.execute(select(products).where(products.c.sku == sku))).one_or_none()
+
+
+async def prices(connection: AsyncConnection, skus: Iterable[str]) -> dict[str, int]:
+    """The price of each of these SKUs, in cents. One that is not in the catalogue is missing."""
+    found = await connection.execute(
+        select(products.c.sku, products.c.price_cents).where(products.c.sku.in_(list(skus)))
+    )
+    return {row.sku: row.price_cents for row in found}

@@ -1,8 +1,8 @@
-"""An order without a conductor: four services, each of which reacts to what the others say.
+"""An order carried out by events: four services, each of which reacts to what the others publish.
 
 Shows: the complete event table of the order.
 
-| what was said | by | who reacts | and says |
+| event | published by | who reacts | and publishes |
 |---|---|---|---|
 | `OrderPlaced` | orders | warehouse: takes the stock | `StockReserved` or `StockRefused` |
 | | | payments, shipping: remember their part of it | |
@@ -11,40 +11,56 @@ Shows: the complete event table of the order.
 | `ParcelBooked` | shipping | orders: **completed** | |
 | `StockRefused` | warehouse | orders: **cancelled** | |
 | `PaymentDeclined` | payments | orders: **cancelled**; warehouse: puts back | `StockReleased` |
-| `ShippingRefused` | shipping | orders: **cancelled**; warehouse, payments: undo | `StockReleased`, `PaymentRefunded` |
-| `OrderTimedOut` | orders, **cancelled** | warehouse, payments, shipping: undo | `StockReleased`, `PaymentRefunded` |
-| `StockReleased`, `PaymentRefunded` | warehouse, payments | orders: note it | |
+| `ShippingRefused` | shipping | orders: **cancelled**; warehouse, payments: undo | as below |
+| `OrderTimedOut` | orders, **cancelled** | warehouse, payments, shipping: undo | as below |
+| `StockReleased`, `PaymentRefunded` | warehouse, payments | orders: notes it | |
 
-Guarantees, with inbox and outbox, as long as the broker forgets nothing, or what it forgot is
+An order begins (`ByEvents.place`) with three writes in one transaction of `orders`: the order,
+pending, the event, and the deadline that ends it if nothing else does.
+
+Guarantees, with inbox and outbox, as long as the broker loses nothing or what it lost is
 republished: the order ends completed with stock, payment and parcel, or cancelled with none of
 them, each taken once and given back once. Only `orders` decides which: whoever deletes the order's
-deadline, in the transaction that changes the order. Who undoes leaves a tombstone, so that what it
-undoes may come later.
+deadline, in the transaction that changes the order. Every undo leaves a tombstone, so the request
+that it undoes may arrive later.
 
-Leaves out: a view of the whole. Where an order is now, no single service knows. Nobody reads
-another's tables: each copies what it will need from `OrderPlaced`, and finds the event after it
-early as long as it has not.
+Leaves out: a view of the whole; no single service knows where an order is now. And changes to an
+order. No service reads another's tables: each copies what it will need from `OrderPlaced`
+(event-carried state), and raises `Early` for an event that arrives before it.
 
-Source: Richardson, "Microservices Patterns", 2018, ch. 4 (choreography-based sagas).
+Sources: Richardson, "Microservices Patterns", 2018, ch. 3 (idempotent consumer, transactional
+outbox) and 4 (choreography-based sagas); Fowler 2017, "What do you mean by Event-Driven?"
+(event-carried state transfer).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import BigInteger, Column, MetaData, Row, String, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.base import claims
-from labkit.base.transactions import begin_immediate, create_tables
+from labkit.base.errors import Withdrawn
+from labkit.base.transactions import (
+    begin_immediate,
+    create_tables,
+    insert_if_new,
+    use_write_ahead_log,
+)
 from labkit.inventory.errors import OutOfStock, UnknownSku
 from labkit.messaging import deadlines, inbox, outbox
 from labkit.messaging.deadlines import Deadlines
 from labkit.messaging.envelope import Envelope, Event
-from labkit.messaging.subscriber import Service
-from labkit.shop import order_copies, purchases
-from labkit.shop.order_copies import recall, remember
-from labkit.shop.order_events import (
+from labkit.messaging.subscriber import Early, Sends, Service
+from labkit.shop import orders as order_book
+from labkit.shop import payments as payments_trade
+from labkit.shop import shipping as shipping_trade
+from labkit.shop import warehouse as warehouse_trade
+from labkit.shop.events import (
+    Line,
     OrderPlaced,
     OrderTimedOut,
     ParcelBooked,
@@ -56,8 +72,10 @@ from labkit.shop.order_events import (
     StockReleased,
     StockReserved,
 )
-from labkit.shop.refusals import Declined, NotServed, Withdrawn
-from labkit.shop.trades import MONEY, PARCELS, SHELVES, Money, Parcels, Shelves
+from labkit.shop.orders import InTheSameTransaction, Order, OrderRequest
+from labkit.shop.payments import Declined, Money
+from labkit.shop.shipping import NotServed, Parcels
+from labkit.shop.warehouse import Shelves
 
 Events = Iterable[Event]
 
@@ -65,12 +83,12 @@ Events = Iterable[Event]
 def order_services(
     clock: Callable[[], float],
     *,
-    shelves: Shelves = SHELVES,
-    money: Money = MONEY,
-    parcels: Parcels = PARCELS,
+    shelves: Shelves = warehouse_trade,
+    money: Money = payments_trade,
+    parcels: Parcels = shipping_trade,
 ) -> tuple[Service, ...]:
-    """The four, as lists of reactions; `clock` (seconds since 1970) is what `orders` dates its
-    notes by.
+    """The four services, as lists of reactions. `clock` (seconds since 1970) dates the notes of
+    `orders`; the other three can be given another trade.
     """
     return orders(clock), warehouse(shelves), payments(money), shipping(parcels)
 
@@ -80,25 +98,24 @@ def orders(clock: Callable[[], float]) -> Service:
     service = Service("orders")
     service.says(OrderPlaced)
     service.says(OrderTimedOut, ends="cancelled")
-    deadlines = Deadlines(service.name)
+    pending = Deadlines(service.name)
 
     @service.on(ParcelBooked, ends="completed")
     async def complete(
         connection: AsyncConnection, event: ParcelBooked, envelope: Envelope
     ) -> Events:
-        if await deadlines.clear(
-            connection, event.order
-        ):  # without a deadline it has ended: this parcel is being cancelled
-            await purchases.complete(connection, event.order)
+        # Without a deadline the order has ended, and this parcel is being cancelled.
+        if await pending.clear(connection, event.order):
+            await order_book.complete(connection, event.order)
         return ()
 
     async def cancel(connection: AsyncConnection, event: Any, envelope: Envelope) -> Events:
-        if await deadlines.clear(connection, event.order):
-            await purchases.cancel(connection, event.order, event.reason, clock())
+        if await pending.clear(connection, event.order):
+            await order_book.cancel(connection, event.order, event.reason)
         return ()
 
     async def note_it(connection: AsyncConnection, event: Any, envelope: Envelope) -> Events:
-        await purchases.note(connection, event.order, envelope.type, clock())
+        await order_book.note(connection, event.order, envelope.type, clock())
         return ()
 
     for refusal in (StockRefused, PaymentDeclined, ShippingRefused):
@@ -108,7 +125,7 @@ def orders(clock: Callable[[], float]) -> Service:
     return service
 
 
-def warehouse(shelves: Shelves = SHELVES) -> Service:
+def warehouse(shelves: Shelves = warehouse_trade) -> Service:
     """Sets goods aside, and puts them back."""
     service = Service("warehouse")
 
@@ -135,8 +152,8 @@ def warehouse(shelves: Shelves = SHELVES) -> Service:
     return service
 
 
-def payments(money: Money = MONEY) -> Service:
-    """Charges customers, and pays them back."""
+def payments(money: Money = payments_trade) -> Service:
+    """Charges customers, and refunds them."""
     service = Service("payments")
 
     @service.on(OrderPlaced)
@@ -174,7 +191,7 @@ def payments(money: Money = MONEY) -> Service:
     return service
 
 
-def shipping(parcels: Parcels = PARCELS) -> Service:
+def shipping(parcels: Parcels = shipping_trade) -> Service:
     """Books parcels, and cancels those of orders that took too long."""
     service = Service("shipping")
 
@@ -208,17 +225,97 @@ def shipping(parcels: Parcels = PARCELS) -> Service:
     return service
 
 
-async def open_choreography(engine: AsyncEngine) -> None:
-    """Create, where they are missing, the tables that a service has besides those of its trade; and
-    those of `orders`.
+# -- placing an order, and ending one that takes too long
+
+
+@dataclass(frozen=True, repr=False)
+class ByEvents:
+    """Carries out orders by events: 202, pending.
+
+    `engine` and `outbox` are those of `orders`; a relay publishes what is in the outbox.
+    `patience`: seconds from acceptance, after which a pending order is cancelled (`time_out`);
+    `within` bounds each transaction, in seconds; `clock` gives seconds since 1970."""
+
+    engine: AsyncEngine
+    outbox: Sends
+    clock: Callable[[], float]
+    patience: float
+    within: float = 5.0
+
+    def __repr__(self) -> str:
+        return f"<ByEvents, patience {self.patience:g} s>"
+
+    async def place(
+        self, order_id: str, request: OrderRequest, also: InTheSameTransaction | None = None
+    ) -> Order:
+        """Write down the order, pending, its event and its deadline. `also` runs in the same
+        transaction, before its commit.
+
+        Raises `UnknownSku` or `KeyReused` (nothing was placed), `DatabaseUnavailable` (see its
+        `outcome`)."""
+        at = self.clock()
+        async with begin_immediate(self.engine, within=self.within) as connection:
+            order, new = await order_book.create(connection, order_id, request, at)
+            if new:
+                cause = await self.outbox.add(connection, _placed(order), aggregate=order_id)
+                await Deadlines("orders").set(connection, order_id, at + self.patience, cause=cause)
+            if also is not None:
+                await also(connection, order)
+        return order
+
+    async def stock(self, connection: AsyncConnection, sku: str) -> int | None:
+        """None: only the warehouse knows."""
+        return None
+
+
+async def time_out(connection: AsyncConnection, order_id: str) -> list[OrderTimedOut]:
+    """What the deadline worker of `orders` does when an order's patience is over."""
+    await order_book.cancel(connection, order_id, "it took too long")
+    return [OrderTimedOut(order_id)]
+
+
+def _placed(order: Order) -> OrderPlaced:
+    lines = tuple(Line(line.sku, line.quantity) for line in order.lines)
+    return OrderPlaced(order.id, order.customer, order.country, order.total_cents, lines)
+
+
+# -- what a service keeps of orders that are not its own
+
+metadata = MetaData()
+order_copies = Table(
+    "order_copies",
+    metadata,
+    Column("service", String(64), primary_key=True),
+    Column("reference", String(64), primary_key=True),
+    Column("customer", String(64)),
+    Column("country", String(2)),
+    Column("cents", BigInteger),
+)
+
+
+async def remember(connection: AsyncConnection, service: str, order: str, **facts: Any) -> None:
+    """Keep these facts of the order (customer, country, cents) for `service`. The first copy
+    stays.
     """
-    await purchases.open_purchases(engine)
-    parts = (
-        order_copies.metadata,
-        inbox.metadata,
-        outbox.metadata,
-        claims.metadata,
-        deadlines.metadata,
-    )
+    row = {"service": service, "reference": order, **facts}
+    await connection.execute(insert_if_new(order_copies).values(row))
+
+
+async def recall(connection: AsyncConnection, service: str, order: str) -> Row[Any]:
+    """What `service` has kept of the order. Raises `Early`: it has not heard of it yet."""
+    copies = order_copies.c
+    mine = select(order_copies).where(copies.service == service, copies.reference == order)
+    row = (await connection.execute(mine)).one_or_none()
+    if row is None:
+        raise Early(f"{service} has not heard of order {order!r} yet")
+    return row
+
+
+async def open_choreography(engine: AsyncEngine) -> None:
+    """Create, where they are missing, the tables that a service needs besides those of its trade:
+    copies, inbox, outbox, relay claims and deadlines.
+    """
+    await use_write_ahead_log(engine)
+    parts = (metadata, inbox.metadata, outbox.metadata, claims.metadata, deadlines.metadata)
     async with begin_immediate(engine) as connection:
         await create_tables(connection, *parts)

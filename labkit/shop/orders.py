@@ -1,230 +1,287 @@
-"""Placing an order: take the stock, write the order, all in one transaction, with or without a lock
-around it.
+"""An order: what was ordered, at which prices, and what became of it.
 
-Shows: the two modes that the lesson compares.
-- **Database only** (`locks=None`): guarded UPDATEs, in SKU order, in one transaction. The database
-  alone decides.
-- **CP with a lock**: a lease on every SKU of the cart first; its fencing token goes into the
-  UPDATE. When the lock server cannot be reached there is no lease, and without a lease nothing is
-  sold.
+Shows: the one model of an order, its tables and its transitions. How an order is carried out
+differs (`at_once`, `saga`, `choreography`); what an order is does not.
 
-Guarantees: never more sold than there was; a cart is sold as a whole or not at all; no statement is
-given longer than the lease has left, nothing commits once the lease is known to have ended, and
-after a newer holder has sold, the fence refuses an older one that did not know. Every error says
-whether the sale happened: `Refused` and "failed" mean no.
+    pending ──> completed
+       └──────> cancelled, with a reason
 
-Leaves out: payment, shipping and reservations (the next lessons).
-"""
+`pending` is a *semantic lock*: whoever reads the order meanwhile sees that it is not settled. Each
+transition is a guarded UPDATE, so whoever comes second changes nothing and is told the status.
+
+Guarantees, on any schedule: an order ends completed or cancelled, never both, and is never pending
+again; its lines keep the prices at which they were sold; its total is their sum.
+
+Leaves out: changing an order, cancelling a completed one, and the address beyond its country. The
+models are strict: a quantity of "3", 3.0 or true is refused, and so is a field that is not known.
+
+Source: Frank & Zahle 1998, "Semantic ACID properties in multidatabases using remote procedure calls
+and update propagations"."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Annotated, Any, Literal
 
-from sqlalchemy import insert, select
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Integer,
+    String,
+    Table,
+    Text,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from labkit.base.transactions import begin_immediate, reading
+from labkit.base import idempotency
+from labkit.base.errors import KeyReused, Withdrawn
+from labkit.base.transactions import (
+    begin_immediate,
+    create_tables,
+    insert_if_new,
+    use_write_ahead_log,
+)
 from labkit.inventory.errors import UnknownSku
-from labkit.inventory.stock import fenced, guarded, inventory, summed, take_all
-from labkit.locks.errors import LeaseLost, LockError, LockTimeout
-from labkit.shop.models import Order, OrderLine, OrderRequest, ProductView
-from labkit.shop.tables import order_lines, orders, products
+from labkit.inventory.stock import summed
+from labkit.shop.catalogue import Product, metadata, prices, products
+
+# -- the models
+
+MAX_QUANTITY = 100
+MAX_LINES = 50
+COUNTRY = r"^[A-Z]{2}$"
+
+Sku = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,63}$", description="Stock keeping unit", examples=["tent-2p"]
+    ),
+]
+Customer = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9._@-]{1,64}$", description="Customer id", examples=["ada"])
+]
+Country = Annotated[
+    str, Field(pattern=COUNTRY, description="ISO 3166 code of the destination", examples=["PT"])
+]
+Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY, description="How many")]
+OrderId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+Cents = Annotated[int, Field(ge=1, le=10**12)]
+Status = Literal["pending", "completed", "cancelled"]
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class OrderItem(_Wire):
+    """So many of one SKU. Two items of one SKU are summed."""
+
+    sku: Sku
+    quantity: Quantity
+
+
+class OrderRequest(_Wire):
+    """What a customer asks for: carried out as a whole, or not at all."""
+
+    customer: Customer
+    country: Country
+    items: Annotated[list[OrderItem], Field(min_length=1, max_length=MAX_LINES)]
+
+
+class OrderLine(_Wire):
+    """One SKU of an order, at the price it is sold for."""
+
+    sku: str
+    quantity: int
+    unit_price_cents: int
+
+
+class Order(_Wire):
+    """An order. `reason` says why it was cancelled, and is null otherwise."""
+
+    id: str
+    customer: str
+    country: str
+    created_at: datetime
+    lines: list[OrderLine]
+    total_cents: int
+    status: Status
+    reason: str | None
+
 
 InTheSameTransaction = Callable[[AsyncConnection, Order], Awaitable[None]]
+"""What else must be committed with an order, such as the answer to its Idempotency-Key."""
+
+# -- the tables
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("customer", String(64), nullable=False),
+    Column("country", String(2), nullable=False),
+    Column("created_at", Double, nullable=False),  # seconds since 1970 (UTC)
+    Column("total_cents", BigInteger, nullable=False),
+    Column("status", String(9), nullable=False),
+    Column("reason", Text),
+    CheckConstraint("status IN ('pending', 'completed', 'cancelled')", name="order_status"),
+    CheckConstraint("(status = 'cancelled') = (reason IS NOT NULL)", name="order_reason"),
+    CheckConstraint("total_cents >= 0", name="order_total_not_negative"),
+)
+order_lines = Table(
+    "order_lines",
+    metadata,
+    Column("order_id", String(64), ForeignKey("orders.id"), primary_key=True),
+    Column("sku", String(64), ForeignKey("products.sku"), primary_key=True),
+    Column("quantity", Integer, nullable=False),
+    Column("unit_price_cents", Integer, nullable=False),
+    CheckConstraint("quantity > 0", name="quantity_positive"),
+)
+order_notes = Table(
+    "order_notes",
+    metadata,
+    Column("order_id", String(64), primary_key=True),
+    Column("note", String(64), primary_key=True),
+    Column("at", Double, nullable=False),
+)
 
 
-class Lease(Protocol):
-    """A lock held for a while."""
-
-    @property
-    def token(self) -> int:
-        """The fencing token: greater than that of every earlier lease on the same keys."""
-
-    def remaining(self) -> float:
-        """Seconds until it ends, as far as its holder can know; 0 or less once it is lost."""
-
-
-class Locks(Protocol):
-    """What gives leases; `labkit.locks.LockManager` does."""
-
-    def hold(self, *keys: str) -> AbstractAsyncContextManager[Lease]:
-        """Hold all of `keys` over a block. Raises `LockError`, and cancels the block when the lease
-        is lost.
-        """
-
-
-class LockUnavailable(Exception):
-    """There is no lease, or it ended. `outcome` of the sale: "failed" (definitely not sold) or
-    "unknown".
+async def open_orders(engine: AsyncEngine, catalogue: Iterable[Product]) -> None:
+    """Create the tables of catalogue, orders and idempotency keys where they are missing, and put
+    these products into the catalogue. A product that is there keeps its name and its price.
     """
-
-    def __init__(self, outcome: Literal["failed", "unknown"], why: str) -> None:
-        self.outcome: Literal["failed", "unknown"] = outcome
-        self.why = why
-        super().__init__(
-            f"{why}; {'nothing was sold' if outcome == 'failed' else 'the sale may have happened or not'}"
-        )
-
-
-@dataclass(frozen=True)
-class _NoLease:
-    token: int | None = None
-
-    def remaining(self) -> float:
-        return math.inf
+    rows = [
+        {"sku": product.sku, "name": product.name, "price_cents": product.price_cents}
+        for product in catalogue
+    ]
+    await use_write_ahead_log(engine)
+    async with begin_immediate(engine) as connection:
+        await create_tables(connection, metadata, idempotency.metadata)
+        if rows:
+            await connection.execute(insert_if_new(products), rows)
 
 
-@dataclass(frozen=True, repr=False)
-class OrderDesk:
-    """Takes orders against one database, with `within` seconds for each transaction; `clock` gives
-    seconds since 1970.
-
-    Without `locks` the database alone guards the stock.
-    """
-
-    engine: AsyncEngine
-    clock: Callable[[], float]
-    locks: Locks | None = None
-    within: float = 5.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.within < math.inf:
-            raise ValueError(f"within must be more than 0 seconds and finite, got {self.within!r}")
-
-    def __repr__(self) -> str:
-        return f"<OrderDesk, {'the database alone' if self.locks is None else 'with locks'}, within {self.within:g} s>"
-
-    async def place(
-        self, order_id: str, request: OrderRequest, also: InTheSameTransaction | None = None
-    ) -> Order:
-        """Sell the cart as order `order_id`; `also` runs in the same transaction, before its
-        commit.
-
-        Raises `UnknownSku`, `OutOfStock` or `StaleToken` (not sold); `LockUnavailable` or
-        `DatabaseUnavailable` (see their `outcome`)."""
-        demand = summed((item.sku, item.quantity) for item in request.items)
-        committing = False
-        try:
-            async with self._lease(demand) as lease:
-                async with begin_immediate(
-                    self.engine, within=min(self.within, _left(lease))
-                ) as connection:
-                    order = await self._sell(
-                        connection, order_id, request.customer, demand, lease.token
-                    )
-                    if also is not None:
-                        await also(connection, order)
-                    _left(lease)
-                    committing = True
-                return order
-        except LockError as error:
-            raise LockUnavailable("unknown" if committing else "failed", _reason(error)) from error
-
-    async def order(self, order_id: str) -> Order | None:
-        """The order of this id, as it was placed; None when there is none. Raises
-        `DatabaseUnavailable`.
-        """
-        async with reading(self.engine, within=self.within) as connection:
-            head = (
-                await connection.execute(select(orders).where(orders.c.id == order_id))
-            ).one_or_none()
-            if head is None:
-                return None
-            lines = await connection.execute(
-                select(order_lines)
-                .where(order_lines.c.order_id == order_id)
-                .order_by(order_lines.c.sku)
-            )
-            rows = [(line.sku, line.quantity, line.unit_price_cents) for line in lines]
-        return _order(order_id, head.customer, head.created_at, rows)
-
-    async def product(self, sku: str) -> ProductView | None:
-        """The product with its stock at this moment; None when there is none. Raises
-        `DatabaseUnavailable`.
-        """
-        found = select(products, inventory.c.stock).join(
-            inventory, inventory.c.sku == products.c.sku
-        )
-        async with reading(self.engine, within=self.within) as connection:
-            row = (await connection.execute(found.where(products.c.sku == sku))).one_or_none()
-        return (
-            None
-            if row is None
-            else ProductView(sku=sku, name=row.name, price_cents=row.price_cents, stock=row.stock)
-        )
-
-    @asynccontextmanager
-    async def _lease(self, demand: dict[str, int]) -> AsyncIterator[Lease | _NoLease]:
-        if self.locks is None:
-            yield _NoLease()
-            return
-        async with self.locks.hold(*(f"stock:{sku}" for sku in demand)) as lease:
-            yield lease
-
-    async def _sell(
-        self,
-        connection: AsyncConnection,
-        order_id: str,
-        customer: str,
-        demand: dict[str, int],
-        token: int | None,
-    ) -> Order:
-        found = await connection.execute(
-            select(products.c.sku, products.c.price_cents).where(products.c.sku.in_(demand))
-        )
-        prices = {row.sku: row.price_cents for row in found}
-        for sku in demand:
-            if sku not in prices:
-                raise UnknownSku(sku)
-        await take_all(connection, demand, guarded if token is None else fenced(token))
-        rows = [(sku, quantity, prices[sku]) for sku, quantity in demand.items()]
-        order = _order(order_id, customer, self.clock(), rows)
-        head = {
-            "id": order_id,
-            "customer": customer,
-            "created_at": order.created_at.timestamp(),
-            "total_cents": order.total_cents,
-        }
-        await connection.execute(insert(orders).values(head))
-        await connection.execute(
-            insert(order_lines),
-            [{"order_id": order_id, **line.model_dump()} for line in order.lines],
-        )
-        return order
+# -- what can be done with an order
 
 
-def _left(lease: Lease | _NoLease) -> float:
-    """Seconds the lease has left; none left is an error."""
-    if (left := lease.remaining()) <= 0:
-        raise LockUnavailable("failed", "the lease ended before the sale was committed")
-    return left
+async def create(
+    connection: AsyncConnection,
+    order_id: str,
+    request: OrderRequest,
+    at: float,
+    status: Literal["pending", "completed"] = "pending",
+) -> tuple[Order, bool]:
+    """Write the order down, created `at` seconds since 1970, at the prices of the catalogue.
 
-
-def _reason(error: LockError) -> str:
-    if isinstance(error, LockTimeout):
-        return "the lock on this stock was not free in time"
-    return (
-        "the lease ended before the sale was committed"
-        if isinstance(error, LeaseLost)
-        else "the lock server did not answer"
-    )
-
-
-def _order(
-    order_id: str, customer: str, created_at: float, rows: list[tuple[str, int, int]]
-) -> Order:
-    return Order(
+    Returns the order, and whether it is new: placed again under its id, it is returned as it is
+    and nothing changes. Raises `UnknownSku`, or `KeyReused` when the id is that of another order;
+    nothing was written."""
+    demand = summed((item.sku, item.quantity) for item in request.items)
+    price_of = await prices(connection, demand)
+    for sku in demand:
+        if sku not in price_of:
+            raise UnknownSku(sku)
+    lines = [
+        OrderLine(sku=sku, quantity=quantity, unit_price_cents=price_of[sku])
+        for sku, quantity in demand.items()
+    ]
+    order = Order(
         id=order_id,
-        customer=customer,
-        created_at=datetime.fromtimestamp(created_at, UTC),
-        lines=[
-            OrderLine(sku=sku, quantity=quantity, unit_price_cents=price)
-            for sku, quantity, price in rows
-        ],
-        total_cents=sum(quantity * price for _, quantity, price in rows),
+        customer=request.customer,
+        country=request.country,
+        created_at=datetime.fromtimestamp(at, UTC),
+        lines=lines,
+        total_cents=sum(line.quantity * line.unit_price_cents for line in lines),
+        status=status,
+        reason=None,
     )
+    head = order.model_dump(exclude={"lines"}) | {"created_at": order.created_at.timestamp()}
+    if not (await connection.execute(insert_if_new(orders).values(head))).rowcount:
+        return await _placed_before(connection, order), False
+    rows = [{"order_id": order_id, **line.model_dump()} for line in lines]
+    await connection.execute(insert(order_lines), rows)
+    return order, True
+
+
+async def find(connection: AsyncConnection, order_id: str) -> Order | None:
+    """The order of this id, as it is now; None when there is none."""
+    head = (await connection.execute(select(orders).where(orders.c.id == order_id))).one_or_none()
+    if head is None:
+        return None
+    lines = await connection.execute(select(order_lines).where(order_lines.c.order_id == order_id))
+    return Order(
+        id=head.id,
+        customer=head.customer,
+        country=head.country,
+        created_at=datetime.fromtimestamp(head.created_at, UTC),
+        lines=[
+            OrderLine(sku=line.sku, quantity=line.quantity, unit_price_cents=line.unit_price_cents)
+            for line in sorted(lines, key=lambda line: line.sku)  # Python's order, as in `create`
+        ],
+        total_cents=head.total_cents,
+        status=head.status,
+        reason=head.reason,
+    )
+
+
+async def complete(connection: AsyncConnection, order_id: str) -> dict[str, Any]:
+    """Complete a pending order; a completed one stays as it is. Raises `Withdrawn`: it was
+    cancelled before, or never placed.
+    """
+    await _turn(connection, order_id, "completed", None)
+    if (now := await status_of(connection, order_id)) != "completed":
+        raise Withdrawn(order_id)
+    return {"order": order_id, "status": now}
+
+
+async def cancel(connection: AsyncConnection, order_id: str, reason: str) -> dict[str, Any]:
+    """Cancel a pending order. A completed one stays completed, and a cancelled one keeps its first
+    reason, as the answer says. The status of an order that was never placed is None.
+    """
+    await _turn(connection, order_id, "cancelled", reason)
+    return {"order": order_id, "status": await status_of(connection, order_id)}
+
+
+async def status_of(connection: AsyncConnection, order_id: str) -> Status | None:
+    """The status of the order; None when there is none of this id."""
+    found: Status | None = await connection.scalar(
+        select(orders.c.status).where(orders.c.id == order_id)
+    )
+    return found
+
+
+async def note(connection: AsyncConnection, order_id: str, what: str, at: float) -> None:
+    """Keep that this happened to the order, `at` seconds since 1970. The first note of it stays."""
+    await connection.execute(insert_if_new(order_notes).values(order_id=order_id, note=what, at=at))
+
+
+async def notes_of(connection: AsyncConnection, order_id: str) -> list[str]:
+    """What was noted of the order, sorted by name."""
+    found = select(order_notes.c.note).where(order_notes.c.order_id == order_id)
+    return list((await connection.scalars(found.order_by(order_notes.c.note))).all())
+
+
+async def _turn(connection: AsyncConnection, order_id: str, to: Status, reason: str | None) -> None:
+    pending = update(orders).where(orders.c.id == order_id, orders.c.status == "pending")
+    await connection.execute(pending.values(status=to, reason=reason))
+
+
+async def _placed_before(connection: AsyncConnection, wanted: Order) -> Order:
+    """The order that has this id already. Prices may have changed since, the rest may not."""
+    found = await find(connection, wanted.id)
+    assert found is not None  # the INSERT met its row
+    if _asked_for(found) != _asked_for(wanted):
+        raise KeyReused(f"order {wanted.id!r} is another one, placed by {found.customer!r}")
+    return found
+
+
+def _asked_for(order: Order) -> tuple[str, str, dict[str, int]]:
+    return order.customer, order.country, {line.sku: line.quantity for line in order.lines}

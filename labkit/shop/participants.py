@@ -2,9 +2,9 @@
 Idempotency-Key.
 
 Shows: a participant's inbox. Key, effect and answer are committed in one transaction, so a command
-that comes twice, at once or a day later, takes effect once and is answered alike; a refusal is an
-answer too. The key is the sender's (saga, step, direction), the `reference` is the order's: the
-first makes a *message* safe to repeat, the second makes *undo before do* safe.
+that comes twice, at the same moment or a day later, takes effect once and gets the same answer; a
+refusal is an answer too. The key is the sender's (saga, step, direction), the `reference` is the
+order's id: the first makes a *message* safe to repeat, the second makes *undo before do* safe.
 
 | | 200 | refused |
 |---|---|---|
@@ -36,16 +36,8 @@ from labkit.base.idempotency import Answer
 from labkit.base.transactions import begin_immediate
 from labkit.messaging.inbox import Inbox
 from labkit.shop import payments, shipping, warehouse
-from labkit.shop.models import (
-    MAX_LINES,
-    Cents,
-    Country,
-    Customer,
-    IdempotencyKey,
-    OrderId,
-    OrderItem,
-)
-from labkit.shop.problems import install, problem_of, to_response
+from labkit.shop.orders import MAX_LINES, Cents, Country, Customer, OrderId, OrderItem
+from labkit.shop.problems import IdempotencyKey, install, problem_of, to_response
 
 Key = Annotated[IdempotencyKey, Header(alias="Idempotency-Key")]
 
@@ -92,8 +84,8 @@ class Book(Command):
     address: Address
 
 
-class _Desk:
-    """Answers commands, each in one transaction with the inbox."""
+class _Commands:
+    """Carries out commands, each in one transaction with its entry in the inbox."""
 
     def __init__(
         self, consumer: str, engine: AsyncEngine, clock: Callable[[], float], within: float
@@ -106,7 +98,7 @@ class _Desk:
         command: Command,
         work: Callable[[AsyncConnection], Awaitable[dict[str, Any]]],
     ) -> Response:
-        """The answer of `work`, now or as it was."""
+        """The answer of `work`: of this call, or the stored one of the first."""
         what = f"{type(command).__name__} {command.model_dump_json()}"
         async with begin_immediate(self._engine, within=self._within) as connection:
 
@@ -124,18 +116,18 @@ def create_payments_app(
     *, engine: AsyncEngine, clock: Callable[[], float], within: float = 5.0
 ) -> FastAPI:
     """Payments on this database; `within` bounds each command's transaction, in seconds."""
-    app, desk = _service("Payments"), _Desk("payments", engine, clock, within)
+    app, commands = _service("Payments"), _Commands("payments", engine, clock, within)
 
     @app.post("/payments/charge")
     async def charge(command: Charge, key: Key) -> Response:
         work = payments.charge
-        return await desk.answer(
+        return await commands.answer(
             key, command, lambda c: work(c, command.reference, command.customer, command.cents)
         )
 
     @app.post("/payments/refund")
     async def refund(command: Command, key: Key) -> Response:
-        return await desk.answer(key, command, lambda c: payments.refund(c, command.reference))
+        return await commands.answer(key, command, lambda c: payments.refund(c, command.reference))
 
     return app
 
@@ -144,18 +136,20 @@ def create_warehouse_app(
     *, engine: AsyncEngine, clock: Callable[[], float], within: float = 5.0
 ) -> FastAPI:
     """The warehouse on this database; `within` bounds each command's transaction, in seconds."""
-    app, desk = _service("Warehouse"), _Desk("warehouse", engine, clock, within)
+    app, commands = _service("Warehouse"), _Commands("warehouse", engine, clock, within)
 
     @app.post("/allocations/reserve")
     async def reserve(command: Reserve, key: Key) -> Response:
         lines = [(item.sku, item.quantity) for item in command.items]
-        return await desk.answer(
+        return await commands.answer(
             key, command, lambda c: warehouse.reserve(c, command.reference, lines)
         )
 
     @app.post("/allocations/release")
     async def release(command: Command, key: Key) -> Response:
-        return await desk.answer(key, command, lambda c: warehouse.release(c, command.reference))
+        return await commands.answer(
+            key, command, lambda c: warehouse.release(c, command.reference)
+        )
 
     return app
 
@@ -164,11 +158,11 @@ def create_shipping_app(
     *, engine: AsyncEngine, clock: Callable[[], float], within: float = 5.0
 ) -> FastAPI:
     """Shipping on this database; `within` bounds each command's transaction, in seconds."""
-    app, desk = _service("Shipping"), _Desk("shipping", engine, clock, within)
+    app, commands = _service("Shipping"), _Commands("shipping", engine, clock, within)
 
     @app.post("/parcels/book")
     async def book(command: Book, key: Key) -> Response:
-        return await desk.answer(
+        return await commands.answer(
             key,
             command,
             lambda c: shipping.book(c, command.reference, command.address.model_dump()),
@@ -176,7 +170,7 @@ def create_shipping_app(
 
     @app.post("/parcels/cancel")
     async def cancel(command: Command, key: Key) -> Response:
-        return await desk.answer(key, command, lambda c: shipping.cancel(c, command.reference))
+        return await commands.answer(key, command, lambda c: shipping.cancel(c, command.reference))
 
     return app
 

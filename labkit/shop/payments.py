@@ -1,15 +1,15 @@
-"""Payments: charge a customer once for an order, and give it back once.
+"""Payments: charge a customer once for an order, and refund it once.
 
 Shows: what a participant of a saga must be able to do. Both functions run in the caller's
 transaction and know an order by its `reference`:
-- `charge` again answers as the first time; a refusal leaves nothing behind, so the caller may go on
-  and commit;
+- `charge` repeated answers as it did the first time; a refusal leaves nothing behind, so the caller
+  may go on and commit;
 - `refund` of what was never charged leaves a **tombstone** (state "void"), and a charge that
-  arrives after it is `Withdrawn`. Whoever does not know whether a charge happened can therefore
-  refund it, and is sure.
+  arrives after it is `Withdrawn`. So a caller that does not know whether its charge happened can
+  refund it safely.
 
 Guarantees, on any schedule: one charge and at most one refund for a reference, and no customer
-beyond the limit. The primary key, the guarded UPDATEs and the CHECKs behind them say so.
+beyond the limit. The primary key, the guarded UPDATEs and the CHECKs behind them enforce it.
 
 Leaves out: authorise and capture, partial refunds, currencies, pruning the tombstones.
 
@@ -19,12 +19,12 @@ Source: Richardson, "Microservices Patterns", 2nd ed. (compensatable transaction
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, MetaData, String, Table, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from labkit.base.errors import KeyReused
+from labkit.base.errors import KeyReused, Refused, Withdrawn
 from labkit.base.transactions import (
     begin_immediate,
     create_tables,
@@ -33,7 +33,6 @@ from labkit.base.transactions import (
 )
 from labkit.base.validation import whole
 from labkit.messaging import inbox
-from labkit.shop.refusals import Declined, Withdrawn
 
 metadata = MetaData()
 accounts = Table(
@@ -59,6 +58,28 @@ payments = Table(
 )
 
 
+class Declined(Refused):
+    """The customer may not spend that much, or is not known."""
+
+    def __init__(self, customer: str, cents: int) -> None:
+        self.customer, self.cents = customer, cents
+        super().__init__(f"{cents} cents declined for {customer!r}")
+
+
+class Money(Protocol):
+    """What a service needs to charge and refund. This module is one; another gateway is handed in
+    as an object with the same functions.
+    """
+
+    async def charge(
+        self, connection: AsyncConnection, reference: str, customer: str, cents: int, /
+    ) -> Mapping[str, Any]:
+        """Charge, or raise `Declined` or `Withdrawn`."""
+
+    async def refund(self, connection: AsyncConnection, reference: str, /) -> Mapping[str, Any]:
+        """Refund; the answer says how much as `refunded_cents`."""
+
+
 async def charge(
     connection: AsyncConnection, reference: str, customer: str, cents: int
 ) -> dict[str, Any]:
@@ -69,9 +90,8 @@ async def charge(
     """
     whole("cents", cents, 1)
     wanted = {"reference": reference, "customer": customer, "cents": cents, "state": "charged"}
-    async with (
-        connection.begin_nested()
-    ):  # a refusal takes back the row too, and the caller's transaction can go on
+    # A refusal takes back the row too, and the caller's transaction can go on.
+    async with connection.begin_nested():
         new = await connection.execute(insert_if_new(payments).values(wanted))
         if not new.rowcount:
             found = (
@@ -89,7 +109,7 @@ async def charge(
 
 
 async def refund(connection: AsyncConnection, reference: str) -> dict[str, Any]:
-    """Give back what was charged, which may be nothing; a charge that comes later is refused."""
+    """Refund what was charged, which may be nothing; a charge that comes later is refused."""
     tombstone = insert_if_new(payments).values(reference=reference, cents=0, state="void")
     if (await connection.execute(tombstone)).rowcount:
         return {"payment": reference, "refunded_cents": 0}

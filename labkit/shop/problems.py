@@ -1,17 +1,17 @@
-"""Errors on the wire: RFC 9457 problem details for everything that can go wrong, and nothing of the
-inside in them.
+"""Errors on the wire: RFC 9457 problem details for everything that can go wrong, without internals.
 
 Shows: one function from a domain error to its problem, and one that teaches a FastAPI app to answer
 with it.
 
 | status | when | what the client can do |
 |---|---|---|
-| 400, 404, 405 | the body is no JSON; no such order, product, SKU, saga or path | correct the request |
+| 400, 404, 405 | the body is no JSON; no such order, product, saga or path | correct the request |
 | 402 | the payment is declined | pay otherwise |
-| 409 | not enough stock; or a request with this Idempotency-Key is still in progress | order less; or wait `Retry-After` |
-| 409, 410 | a country that is not served, a saga in another status; or the undo came first | give it up |
-| 422 | a field is out of bounds; or the Idempotency-Key was used for another payload | correct the request |
-| 503 | no lease, or no database; `outcome` says whether it happened | wait `Retry-After`, repeat with the same key |
+| 409 | not enough stock | order less |
+| 409 | a request with this Idempotency-Key is in progress | wait `Retry-After` |
+| 409, 410 | country not served; saga in another status; the undo came first | give it up |
+| 422 | a field out of bounds; an Idempotency-Key used for another payload | correct the request |
+| 503 | no lock or no database; see `outcome` | wait `Retry-After`, repeat with the same key |
 | 500 | a mistake of ours, logged and not described | report it |
 
 Bodies are ASCII JSON: a client's lone surrogate or NaN, quoted back to it, cannot break the answer.
@@ -21,10 +21,11 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from labkit.base.errors import (
@@ -34,16 +35,49 @@ from labkit.base.errors import (
     KeyReused,
     Refused,
     StaleToken,
+    Withdrawn,
 )
 from labkit.base.idempotency import Answer
 from labkit.inventory.errors import OutOfStock, UnknownSku
 from labkit.sagas.errors import UnknownDefinition, UnknownSaga, WrongStatus
-from labkit.shop.orders import LockUnavailable
-from labkit.shop.refusals import Declined, NotServed, Withdrawn
+from labkit.shop.at_once import LockUnavailable
+from labkit.shop.payments import Declined
+from labkit.shop.shipping import NotServed
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER = 1.0
 """Seconds after which a 503 is worth another try."""
+IdempotencyKey = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,255}$")]
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 has it. Members beyond these say what the client can do about it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Annotated[
+        str,
+        Field(description="Names the kind of problem", examples=["/problems/insufficient-stock"]),
+    ]
+    title: str
+    status: int
+    detail: str
+    sku: str | None = None
+    wanted: int | None = None
+    available: Annotated[
+        int | None, Field(description="How many a read just after the refusal saw")
+    ] = None
+    outcome: Annotated[
+        Literal["failed", "unknown"] | None,
+        Field(
+            description="Did it happen? failed: definitely not. "
+            "unknown: repeat with the same Idempotency-Key to find out"
+        ),
+    ] = None
+    errors: Annotated[
+        list[dict[str, Any]] | None,
+        Field(description="field, value and what is allowed, for each invalid field"),
+    ] = None
 
 
 class NotFound(Exception):
@@ -63,7 +97,7 @@ def problem(status: int, kind: str, title: str, detail: str, **members: Any) -> 
 
 
 def problem_of(error: Exception) -> Answer:
-    """The problem that this error is to the client."""
+    """How the client is told of this error."""
     match error:
         case UnknownSku():
             return problem(
@@ -72,7 +106,10 @@ def problem_of(error: Exception) -> Answer:
         case NotFound():
             return problem(404, "not-found", "Not found", str(error))
         case OutOfStock(sku=sku, wanted=wanted, available=available):
-            detail = f"{wanted} of {sku!r} wanted, {available} available; nothing of this order was sold."
+            detail = (
+                f"{wanted} of {sku!r} wanted, {available} available; "
+                "nothing of this order was sold."
+            )
             facts = {"sku": sku, "wanted": wanted, "available": available}
             return problem(409, "insufficient-stock", "Insufficient stock", detail, **facts)
         case Declined():
@@ -88,10 +125,13 @@ def problem_of(error: Exception) -> Answer:
         case UnknownDefinition():
             return problem(503, "unavailable", "Temporarily unavailable", f"{error}.")
         case KeyInProgress() | ClaimLost():
-            detail = "A request with this Idempotency-Key is in progress; repeat it later for its answer."
+            detail = "A request with this Idempotency-Key is in progress; repeat it later."
             return problem(409, "in-progress", "Request in progress", detail)
         case KeyReused():
-            detail = "This Idempotency-Key was used with another payload; use a fresh key for a new order."
+            detail = (
+                "This Idempotency-Key was used with another payload; "
+                "use a fresh key for a new order."
+            )
             return problem(422, "idempotency-key-reused", "Idempotency key reused", detail)
         case RequestValidationError():
             errors = [_invalid_field(item) for item in error.errors()]

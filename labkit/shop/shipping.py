@@ -1,25 +1,26 @@
 """Shipping: book a parcel for an order, and cancel it.
 
-Shows: the third participant of the saga, as `payments` and `warehouse` are: known by the order's
-`reference`, the same answer when asked again, nothing left after a refusal, and a tombstone
-("void") when the cancellation comes before the booking.
+Shows: the third participant of the saga. As in `payments` and `warehouse`, a parcel is known by the
+order's `reference`, a repeated request gets the same answer, a refusal leaves nothing behind, and a
+cancellation that comes before the booking leaves a tombstone ("void").
 
 Guarantees, on any schedule: at most one parcel for a reference, and none to a country that is not
 served.
 
-Leaves out: carriers, labels, what it costs; and that a parcel which has left cannot be cancelled.
-Because of that the saga makes it the pivot: booked for certain, the order goes forward only."""
+Leaves out: carriers, labels and prices; and that a parcel which has left cannot be cancelled. That
+is why the saga makes it the pivot: once a parcel is known to be booked, the order only goes
+forward."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import CheckConstraint, Column, MetaData, String, Table, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from labkit.base.errors import KeyReused
+from labkit.base.errors import KeyReused, Refused, Withdrawn
 from labkit.base.transactions import (
     begin_immediate,
     create_tables,
@@ -27,8 +28,7 @@ from labkit.base.transactions import (
     use_write_ahead_log,
 )
 from labkit.messaging import inbox
-from labkit.shop.models import COUNTRY
-from labkit.shop.refusals import NotServed, Withdrawn
+from labkit.shop.orders import COUNTRY
 
 metadata = MetaData()
 countries = Table("countries", metadata, Column("country", String(2), primary_key=True))
@@ -42,6 +42,26 @@ parcels = Table(
 )
 
 
+class NotServed(Refused):
+    """No parcel can be sent to that country."""
+
+    def __init__(self, country: str) -> None:
+        self.country = country
+        super().__init__(f"no parcels to {country!r}")
+
+
+class Parcels(Protocol):
+    """What a service needs to book parcels and cancel them. This module is one."""
+
+    async def book(
+        self, connection: AsyncConnection, reference: str, address: Mapping[str, Any], /
+    ) -> Mapping[str, Any]:
+        """Book it, and answer the `parcel`; or raise `NotServed` or `Withdrawn`."""
+
+    async def cancel(self, connection: AsyncConnection, reference: str, /) -> Mapping[str, Any]:
+        """Cancel it, if it was booked."""
+
+
 async def book(
     connection: AsyncConnection, reference: str, address: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -51,9 +71,8 @@ async def book(
     `KeyReused`: the reference is that of another parcel.
     """
     country = _country("address", address.get("country"))
-    async with (
-        connection.begin_nested()
-    ):  # a refusal takes back the row too, and the caller's transaction can go on
+    # A refusal takes back the row too, and the caller's transaction can go on.
+    async with connection.begin_nested():
         booking = insert_if_new(parcels).values(
             reference=reference, country=country, state="booked"
         )
@@ -76,7 +95,7 @@ async def book(
 
 
 async def cancel(connection: AsyncConnection, reference: str) -> dict[str, Any]:
-    """Cancel the parcel, which may never have been booked; a booking that comes later is refused."""
+    """Cancel the parcel, if it was booked; a booking that comes later is refused."""
     tombstone = insert_if_new(parcels).values(reference=reference, state="void")
     if not (await connection.execute(tombstone)).rowcount:
         booked = update(parcels).where(

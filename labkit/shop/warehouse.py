@@ -1,15 +1,15 @@
 """The warehouse: set goods aside for an order, all of them or none, and put exactly those back.
 
 Shows: the second participant of the saga, on the `inventory` that 1.1 guards. An allocation is
-known by the order's `reference`; as in `payments`, doing it again answers as the first time, a
-refusal leaves nothing behind, and undoing what was never done leaves a tombstone ("void") that
-refuses the late request.
+known by the order's `reference`; as in `payments`, a repeated request answers as it did the first
+time, a refusal leaves nothing behind, and undoing what was never done leaves a tombstone ("void")
+that refuses the late request.
 
-Guarantees, on any schedule: stock never below zero; what `release` puts back is what `reserve`
+Guarantees, on any schedule: stock never below zero; `release` puts back exactly what `reserve`
 took, read from its own lines and not from the message that asks for it, and only once; a SKU that
-the inventory has lost meanwhile is there again with its units. `reserve` and `release` lock the
-rows of the stock in one order, that of Python (a database may sort "B" behind "a"), so that two of
-them cannot deadlock.
+was deleted from the inventory meanwhile is created again with its units. `reserve` and `release`
+lock the rows of the stock sorted as Python sorts them (a database may sort "B" behind "a"), so that
+two of them cannot deadlock.
 
 Leaves out: an expiry. An allocation ends when its saga says so (holds with an expiry are
 `labkit.inventory`'s)."""
@@ -17,7 +17,7 @@ Leaves out: an expiry. An allocation ends when its saga says so (holds with an e
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import (
     CheckConstraint,
@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from labkit.base.errors import KeyReused
+from labkit.base.errors import KeyReused, Withdrawn
 from labkit.base.transactions import (
     begin_immediate,
     create_tables,
@@ -43,7 +43,6 @@ from labkit.base.transactions import (
 from labkit.base.validation import whole
 from labkit.inventory.stock import inventory, put_back, summed, take_all
 from labkit.messaging import inbox
-from labkit.shop.refusals import Withdrawn
 
 metadata = MetaData()
 allocations = Table(
@@ -63,6 +62,18 @@ allocation_lines = Table(
 )
 
 
+class Shelves(Protocol):
+    """What a service needs to set goods aside and put them back. This module is one."""
+
+    async def reserve(
+        self, connection: AsyncConnection, reference: str, lines: Iterable[tuple[str, int]], /
+    ) -> Mapping[str, Any]:
+        """Set all of the lines aside, or raise `OutOfStock`, `UnknownSku` or `Withdrawn`."""
+
+    async def release(self, connection: AsyncConnection, reference: str, /) -> Mapping[str, Any]:
+        """Put back what was set aside; the answer says what as `released`."""
+
+
 async def reserve(
     connection: AsyncConnection, reference: str, lines: Iterable[tuple[str, int]]
 ) -> dict[str, Any]:
@@ -73,9 +84,8 @@ async def reserve(
     demand = summed(lines)
     if not demand:
         raise ValueError("lines must name at least one SKU, got none")
-    async with (
-        connection.begin_nested()
-    ):  # a refusal takes back what was taken so far, and the caller's transaction can go on
+    # A refusal takes back what was taken so far, and the caller's transaction can go on.
+    async with connection.begin_nested():
         new = await connection.execute(
             insert_if_new(allocations).values(reference=reference, state="reserved")
         )

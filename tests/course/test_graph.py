@@ -21,7 +21,7 @@ from labkit.course import Figure, FigureError, Reaction, graph, reactions
 from labkit.course.figures.graph_layout import Reactions, heights
 from labkit.messaging import EventGraph, Service
 from labkit.shop.choreography import order_services
-from labkit.shop.order_events import OrderPlaced, ParcelBooked, StockReserved
+from labkit.shop.events import OrderPlaced, ParcelBooked, StockReserved
 from tests.support.depth import examples
 
 WORDS = {"title": "Who hears what & says <what> then", "alt": 'See "the table"'}

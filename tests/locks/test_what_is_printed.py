@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from labkit.base import IdempotencyKeys
 from labkit.inventory import Inventory
 from labkit.locks import Lock, LockManager, Majority, RedlockExperiment, SqlFencedStore
-from labkit.shop.orders import OrderDesk
+from labkit.shop import AtOnce
 
 ENGINE = create_async_engine("sqlite+aiosqlite://")
 REDIS = FakeAsyncRedis()
@@ -31,7 +31,7 @@ REDLOCK = RedlockExperiment([REDIS] * 3, ids=lambda: "owner", rng=random.Random(
         (SqlFencedStore(ENGINE), "<SqlFencedStore on sqlite>"),
         (Inventory(ENGINE), "<Inventory, guarded>"),
         (IdempotencyKeys(ENGINE, lambda: 0.0), "<IdempotencyKeys, claimed for 60 s>"),
-        (OrderDesk(ENGINE, lambda: 0.0), "<OrderDesk, the database alone, within 5 s>"),
+        (AtOnce(ENGINE, lambda: 0.0), "<AtOnce, the database alone, within 5 s>"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -36,9 +36,9 @@ from labkit.messaging import (
 )
 from labkit.messaging.bus import Receive
 from labkit.messaging.inbox import create_inbox
-from labkit.shop import order_copies, purchases
+from labkit.shop import choreography
 from labkit.shop.choreography import open_choreography
-from labkit.shop.order_events import StockRefused, order_catalog
+from labkit.shop.events import StockRefused, order_catalog
 from labkit.world import World
 from tests.messaging.letters import CATALOG, Asked, Clock, Refused, asked, numbered
 from tests.support.engines import engine_on
@@ -314,8 +314,7 @@ def test_a_round_that_could_do_nothing_is_refused_by_name(sqlite_url: str, numbe
 def test_processes_that_start_at_once_all_find_their_tables(postgres_url: str) -> None:
     """Two CREATE TABLE of one name at once are an error on PostgreSQL, with IF NOT EXISTS too."""
     parts = (
-        purchases.metadata,
-        order_copies.metadata,
+        choreography.metadata,
         inbox.metadata,
         outbox.metadata,
         claims.metadata,

@@ -19,8 +19,8 @@ from labkit.messaging import Bus, Catalog, Envelope, Subscriber
 from labkit.messaging.envelope import Cause
 from labkit.messaging.subscriber import Handled
 from labkit.shop import payments, shipping, warehouse
-from labkit.shop.payments import accounts
-from labkit.shop.refusals import Declined, NotServed
+from labkit.shop.payments import Declined, accounts
+from labkit.shop.shipping import NotServed
 
 
 class NoInbox:

@@ -16,7 +16,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from labkit.base.errors import DatabaseUnavailable
-from labkit.base.transactions import begin_immediate
 from labkit.messaging import (
     Deadlines,
     DeadlineWorker,
@@ -28,10 +27,11 @@ from labkit.messaging import (
     Subscriber,
 )
 from labkit.messaging.bus import Receive
-from labkit.shop.choreography import open_choreography, order_services
-from labkit.shop.order_events import Line, OrderPlaced, order_catalog
+from labkit.shop.catalogue import Product
+from labkit.shop.choreography import ByEvents, open_choreography, order_services, time_out
+from labkit.shop.events import order_catalog
+from labkit.shop.orders import OrderItem, OrderRequest, open_orders
 from labkit.shop.payments import open_payments
-from labkit.shop.placing import place, time_out
 from labkit.shop.shipping import open_shipping
 from labkit.shop.warehouse import open_warehouse
 from labkit.world import World
@@ -39,10 +39,32 @@ from tests.shop.ablations import DualWriter, NoInbox, NoOutbox
 
 STOCK = {"mat": 5, "tent": 8}
 LIMITS = {"ada": 100_000, "bob": 1_000}
-GOOD = OrderPlaced("order-good", "ada", "ES", 20_000, (Line("tent", 1), Line("mat", 2)))
-UNPAID = OrderPlaced("order-unpaid", "bob", "ES", 20_000, (Line("tent", 1),))
-FAR = OrderPlaced("order-far", "ada", "AQ", 20_000, (Line("tent", 2),))
-TOO_MANY = OrderPlaced("order-many", "ada", "ES", 90_000, (Line("mat", 1), Line("tent", 9)))
+PRICES = {"mat": 5_000, "tent": 10_000}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An order that a customer will place."""
+
+    order: str
+    customer: str
+    country: str
+    goods: tuple[tuple[str, int], ...]
+
+    @property
+    def cents(self) -> int:
+        return sum(PRICES[sku] * quantity for sku, quantity in self.goods)
+
+    @property
+    def request(self) -> OrderRequest:
+        items = [OrderItem(sku=sku, quantity=quantity) for sku, quantity in self.goods]
+        return OrderRequest(customer=self.customer, country=self.country, items=items)
+
+
+GOOD = Wanted("order-good", "ada", "ES", (("tent", 1), ("mat", 2)))
+UNPAID = Wanted("order-unpaid", "bob", "ES", (("tent", 1),))
+FAR = Wanted("order-far", "ada", "AQ", (("tent", 2),))
+TOO_MANY = Wanted("order-many", "ada", "ES", (("mat", 1), ("tent", 9)))
 ENDS = {
     GOOD.order: "completed",
     UNPAID.order: "cancelled",
@@ -103,6 +125,7 @@ class HostileBus:
 async def open_all(engine: AsyncEngine) -> None:
     """Every table of the four services, in one database."""
     await open_choreography(engine)
+    await open_orders(engine, [Product(sku, sku, cents, 0) for sku, cents in PRICES.items()])
     await open_warehouse(engine, STOCK)
     await open_payments(engine, LIMITS)
     await open_shipping(engine, ["ES", "FR"])
@@ -137,7 +160,7 @@ class Wiring:
 
 async def choreographed(
     world: World,
-    orders: Sequence[OrderPlaced] = (GOOD, UNPAID, FAR, TOO_MANY),
+    orders: Sequence[Wanted] = (GOOD, UNPAID, FAR, TOO_MANY),
     wire: Wire = Wire(),
     relays: int = 1,
     patience: float = 30.0,
@@ -182,9 +205,7 @@ async def choreographed(
         if service.name == "orders":
             real = Outbox("orders", order_catalog(), clock=world.clock, ids=world.new_id)
             options: dict[str, Any] = {"clock": world.clock, "within": 1.0, "observe": world.record}
-            worker = DeadlineWorker(
-                mine, Deadlines("orders"), real, time_out(world.clock), **options
-            )
+            worker = DeadlineWorker(mine, Deadlines("orders"), real, time_out, **options)
             works.append(worker.work(poll=1.0))
         await asyncio.gather(*works)
 
@@ -209,19 +230,12 @@ async def choreographed(
     async def front() -> None:
         """The customers' side: place each order, again until the database says that it has it."""
         mine = world.database(timeout=2.0)
-        outbox, inbox = wiring.outbox_of("orders", world, hostile), Inbox("orders", world.clock)
+        outbox = wiring.outbox_of("orders", world, hostile)
+        shop = ByEvents(mine, outbox, world.clock, patience, within=1.0)
         todo = list(orders)
         while todo:
             try:
-                async with begin_immediate(mine, within=1.0) as connection:
-                    await place(
-                        connection,
-                        todo[0],
-                        inbox=inbox,
-                        outbox=outbox,
-                        at=world.clock(),
-                        patience=patience,
-                    )
+                await shop.place(todo[0].order, todo[0].request)
                 world.record("placed", order=todo.pop(0).order)
                 if isinstance(outbox, NoOutbox):
                     await outbox.flush()
@@ -253,7 +267,7 @@ async def settled(world: World, engine: AsyncEngine, orders: int) -> bool:
     """
     async with engine.connect() as connection:
         ended = await connection.scalar(
-            text("SELECT count(*) FROM purchases WHERE state <> 'pending'")
+            text("SELECT count(*) FROM orders WHERE status <> 'pending'")
         )
         waiting = await connection.scalar(
             text("SELECT count(*) FROM outbox WHERE published_at IS NULL")
@@ -278,7 +292,7 @@ async def looked_up(engine: AsyncEngine) -> dict[str, Any]:
             return {row[0]: row[1] for row in await connection.execute(text(query))}
 
         return {
-            "orders": await pairs("SELECT reference, state FROM purchases ORDER BY 1"),
+            "orders": await pairs("SELECT id, status FROM orders ORDER BY 1"),
             "allocations": await pairs("SELECT reference, state FROM allocations ORDER BY 1"),
             "payments": await pairs("SELECT reference, state FROM payments ORDER BY 1"),
             "parcels": await pairs("SELECT reference, state FROM parcels ORDER BY 1"),
@@ -289,7 +303,7 @@ async def looked_up(engine: AsyncEngine) -> dict[str, Any]:
         }
 
 
-def wrong(found: dict[str, Any], orders: Sequence[OrderPlaced]) -> list[str]:
+def wrong(found: dict[str, Any], orders: Sequence[Wanted]) -> list[str]:
     """What is not all or nothing, or not exactly once: computed from the orders alone."""
     bad = []
     stock = dict(STOCK)
@@ -308,8 +322,8 @@ def wrong(found: dict[str, Any], orders: Sequence[OrderPlaced]) -> list[str]:
         if not whole:
             bad.append(f"{order.order} is {state} with stock {held}, payment {paid}, parcel {sent}")
         if held == "reserved":
-            for line in order.lines:
-                stock[line.sku] -= line.quantity
+            for sku, quantity in order.goods:
+                stock[sku] -= quantity
         charged[order.customer] += order.cents * (paid in ("charged", "refunded"))
         refunded[order.customer] += order.cents * (paid == "refunded")
     for what, expected in (("stock", stock), ("charged", charged), ("refunded", refunded)):

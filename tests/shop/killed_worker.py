@@ -25,9 +25,9 @@ import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from labkit.sagas.orchestrator import Orchestrator
-from labkit.shop.order_saga import order_saga
 from labkit.shop.participants import create_payments_app, create_shipping_app, create_warehouse_app
-from tests.shop.saga_world import PRICES, without_inbox
+from labkit.shop.saga import order_saga
+from tests.shop.saga_world import without_inbox
 
 IN_FLIGHT = 6
 APPS = {
@@ -66,7 +66,7 @@ def make(
             app if inbox else without_inbox(app, life.new_id)
         )
     http = httpx.AsyncClient(mounts=mounts, transport=httpx.ASGITransport(nowhere))
-    saga = order_saga(http, prices=PRICES, clock=life.clock)
+    saga = order_saga(http, clock=life.clock)
 
     def orchestrator(observe: Callable[..., Any]) -> Orchestrator:
         resources: dict[str, Any] = {

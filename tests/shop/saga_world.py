@@ -13,13 +13,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from labkit.base.retry import Retry
-from labkit.sagas.orchestrator import Orchestrator
-from labkit.sagas.store import create_sagas
-from labkit.shop.order_saga import order_saga
-from labkit.shop.order_service import create_order_service
+from labkit.sagas import Orchestrator, create_sagas, saga_routes
+from labkit.shop.app import create_app
+from labkit.shop.catalogue import Product
+from labkit.shop.orders import open_orders
 from labkit.shop.participants import create_payments_app, create_shipping_app, create_warehouse_app
 from labkit.shop.payments import open_payments
-from labkit.shop.purchases import open_purchases
+from labkit.shop.saga import BySaga, order_saga
 from labkit.shop.shipping import open_shipping
 from labkit.shop.warehouse import open_warehouse
 from labkit.world import ASGIApp, World
@@ -28,17 +28,19 @@ PRICES = {"tent": 18900, "mat": 8900, "leaflet": 0}
 STOCK = {"tent": 3, "mat": 5, "leaflet": 9}
 LEASE = 2.0
 HASTY = Retry(attempts=4, first=0.2, most=1.0)
+ENDS = {"completed": "completed", "compensated": "cancelled"}
+"""What the saga's status means for the order."""
 RESTING = ("completed", "compensated", "compensation_failed", "stuck")
 
 
 def cart(customer: str = "ada", country: str = "PT") -> dict[str, Any]:
     items = [{"sku": "tent", "quantity": 1}, {"sku": "mat", "quantity": 2}]
-    return {"customer": customer, "items": items, "address": {"country": country}}
+    return {"customer": customer, "country": country, "items": items}
 
 
 async def open_everything(engine: AsyncEngine) -> None:
     await create_sagas(engine)
-    await open_purchases(engine)
+    await open_orders(engine, [Product(sku, sku, cents, 0) for sku, cents in PRICES.items()])
     await open_payments(engine, {"ada": 100_000_00, "poor": 1})
     await open_warehouse(engine, STOCK)
     await open_shipping(engine, ["PT", "ES"])
@@ -96,7 +98,7 @@ async def orders(
     await open_everything(world.database())
 
     def orchestrator() -> Orchestrator:
-        saga = order_saga(world.http(), prices=PRICES, clock=world.clock, retry=retry, timeout=1.0)
+        saga = order_saga(world.http(), clock=world.clock, retry=retry, timeout=1.0)
         owner = world.new_id("worker-")
         resources = {"clock": world.clock, "ids": world.new_id, "rng": world.rng}
         return Orchestrator(
@@ -114,11 +116,10 @@ async def orders(
         world.serve(name, app if inbox else without_inbox(app, world.new_id))
 
     async def serve_orders() -> None:
-        resources = {"clock": world.clock, "ids": world.new_id}
-        world.serve(
-            "orders",
-            create_order_service(orchestrator=orchestrator(), patience=patience, **resources),
-        )
+        made = orchestrator()
+        app = create_app(BySaga(made, patience), ids=world.new_id, claim_for=4.0)
+        app.include_router(saga_routes(made))
+        world.serve("orders", app)
 
     async def work() -> None:
         await orchestrator().work(poll=0.5)
@@ -150,9 +151,16 @@ async def orders(
     while status["status"] not in RESTING and world.now() < 120:
         await asyncio.sleep(1.0)
         async with world.http(timeout=2.0) as http:
-            status = (await http.get(f"http://orders{location}")).json()
+            status = (await http.get(f"http://orders{saga_of(location)}")).json()
     await asyncio.sleep(4.0)  # what is late arrives
-    return {**status, **await books(world.database())}
+    async with world.http(timeout=2.0) as http:
+        order = (await http.get(f"http://orders{location}")).json()
+    return {**status, "order": order["status"], **await books(world.database())}
+
+
+def saga_of(location: str) -> str:
+    """The path of an order's saga, which has the order's id."""
+    return location.replace("/orders/", "/sagas/")
 
 
 async def books(engine: AsyncEngine) -> dict[str, Any]:
@@ -161,7 +169,7 @@ async def books(engine: AsyncEngine) -> dict[str, Any]:
         "stock": "SELECT sku, stock FROM inventory ORDER BY sku",
         "accounts": "SELECT charged_cents, refunded_cents FROM accounts ORDER BY customer",
         "parcels": "SELECT state, count(*) FROM parcels GROUP BY state ORDER BY state",
-        "purchases": "SELECT state, count(*) FROM purchases GROUP BY state ORDER BY state",
+        "orders": "SELECT status, count(*) FROM orders GROUP BY status ORDER BY status",
     }
     async with engine.connect() as connection:
         return {
@@ -174,17 +182,18 @@ def all_or_nothing(end: dict[str, Any]) -> str:
     """What is wrong with how it ended; nothing is "" ."""
     total = PRICES["tent"] + 2 * PRICES["mat"]
     (charged, refunded), _ = end["accounts"]
-    stock, parcels, orders = dict(end["stock"]), dict(end["parcels"]), dict(end["purchases"])
+    stock, parcels, orders = dict(end["stock"]), dict(end["parcels"]), dict(end["orders"])
     if end["status"] == "completed":
         right = (charged, refunded, stock) == (total, 0, {**STOCK, "tent": 2, "mat": 3})
         right = right and parcels == {"booked": 1} and orders == {"completed": 1}
     elif end["status"] == "compensated":
         right = charged == refunded and charged in (0, total) and stock == STOCK
-        right = right and "booked" not in parcels and orders in ({}, {"cancelled": 1})
+        right = right and "booked" not in parcels and orders.keys() == {"cancelled"}
     else:
         right = False
-    return (
-        ""
-        if right
-        else f"{end['status']} ({end.get('reason')}): {charged=} {refunded=} {stock=} {parcels=} {orders=}"
-    )
+    if "order" in end:  # what GET /orders/{id} answers
+        right = right and ENDS[end["status"]] == end["order"]
+    if right:
+        return ""
+    why = f"{end['status']} ({end.get('reason')}): {end.get('order')} "
+    return why + f"{charged=} {refunded=} {stock=} {parcels=} {orders=}"

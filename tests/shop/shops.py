@@ -15,9 +15,9 @@ import httpx
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from labkit.shop.catalogue import Product, open_shop
-from labkit.shop.orders import Locks
-from labkit.shop.service import create_app
+from labkit.shop.app import create_app
+from labkit.shop.at_once import AtOnce, Locks, open_shop
+from labkit.shop.catalogue import Product
 from tests.support.engines import engine_on
 
 SHELF = (
@@ -25,7 +25,15 @@ SHELF = (
     Product("mat", "Mat", 8900, 5),
     Product("mug", "Mug", 1290, 0),
 )
-ONE_TENT: dict[str, Any] = {"items": [{"sku": "tent", "quantity": 1}], "customer": "ada"}
+
+
+def cart(*items: tuple[str, int], customer: str = "ada", country: str = "PT") -> dict[str, Any]:
+    """The body of an order."""
+    wanted = [{"sku": sku, "quantity": quantity} for sku, quantity in items]
+    return {"customer": customer, "country": country, "items": wanted}
+
+
+ONE_TENT = cart(("tent", 1))
 
 
 @dataclass
@@ -65,16 +73,20 @@ class FakeLocks:
 class Shop:
     """The service and what a test does with it. `time` is the service's clock."""
 
-    def __init__(self, engine: AsyncEngine, locks: Locks | None, **options: Any) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        locks: Locks | None,
+        within: float = 5.0,
+        claim_for: float = 60.0,
+    ) -> None:
         self.engine = engine
         self.time = 1_700_000_000.25
         numbers = count(1)
         self.app = create_app(
-            engine=engine,
-            clock=lambda: self.time,
+            AtOnce(engine, lambda: self.time, locks, within),
             ids=lambda prefix: f"{prefix}{next(numbers)}",
-            locks=locks,
-            **options,
+            claim_for=claim_for,
         )
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app), base_url="http://orders"

@@ -8,28 +8,29 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from labkit.shop.catalogue import Product, catalogue, open_shop
-from labkit.shop.models import Sku
-from tests.shop.shops import Shop
+from labkit.shop.at_once import open_shop
+from labkit.shop.catalogue import Product, read_catalogue
+from labkit.shop.orders import Sku
+from tests.shop.shops import Shop, cart
 from tests.support.engines import engine_on
 
 
 def test_every_product_on_file_is_for_sale_once_the_shop_is_open(database: str) -> None:
     async def scenario() -> None:
         async with engine_on(database) as engine:
-            await open_shop(engine, catalogue())
+            await open_shop(engine, read_catalogue())
             shop = Shop(engine, None)
-            for product in catalogue():
+            for product in read_catalogue():
                 shown = (await shop.client.get(f"/products/{product.sku}")).json()
                 assert Product(**shown) == product
-                body = {"items": [{"sku": product.sku, "quantity": 1}], "customer": "ada"}
+                body = cart((product.sku, 1))
                 assert (await shop.order(body)).json()["total_cents"] == product.price_cents
 
     asyncio.run(scenario())
 
 
 def test_every_sku_on_file_is_unique_and_well_formed() -> None:
-    skus = [product.sku for product in catalogue()]
+    skus = [product.sku for product in read_catalogue()]
     assert len(set(skus)) == len(skus) == 12
     for sku in skus:
         TypeAdapter(Sku).validate_python(sku)

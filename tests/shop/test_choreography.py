@@ -13,20 +13,19 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from labkit import real, sim
-from labkit.base.transactions import begin_immediate
 from labkit.messaging import EventGraph, Inbox, MemoryBus, Outbox, Relay, Service, Subscriber
-from labkit.shop import choreography, purchases
-from labkit.shop.choreography import open_choreography, order_services
-from labkit.shop.order_events import (
+from labkit.shop import choreography
+from labkit.shop.catalogue import Product
+from labkit.shop.choreography import ByEvents, open_choreography, order_services
+from labkit.shop.events import (
     ORDER_EVENTS,
     OrderPlaced,
     PaymentRefunded,
     StockReserved,
     order_catalog,
 )
+from labkit.shop.orders import notes_of, open_orders, status_of
 from labkit.shop.payments import open_payments
-from labkit.shop.placing import place
-from labkit.shop.purchases import noted
 from labkit.shop.shipping import open_shipping
 from labkit.shop.warehouse import open_warehouse
 from labkit.world import Crash, Fault, World
@@ -35,10 +34,12 @@ from tests.shop.choreographed import (
     FAR,
     GOOD,
     LIMITS,
+    PRICES,
     SERVICES,
     STOCK,
     TOO_MANY,
     UNPAID,
+    Wanted,
     Wire,
     choreographed,
     looked_up,
@@ -128,12 +129,9 @@ class Street:
             )
         self.relays = [Relay(engine, name, self.bus, owner="one", clock=clock) for name in SERVICES]
 
-    async def place(self, order: OrderPlaced) -> bool:
-        async with begin_immediate(self.engine) as connection:
-            inbox, outbox = Inbox("orders", clock), self.outboxes["orders"]
-            return await place(
-                connection, order, inbox=inbox, outbox=outbox, at=clock(), patience=60.0
-            )
+    async def place(self, order: Wanted) -> str:
+        shop = ByEvents(self.engine, self.outboxes["orders"], clock, 60.0)
+        return (await shop.place(order.order, order.request)).status
 
     async def settle(self) -> None:
         while sum([await relay.relay() for relay in self.relays]) or await self.bus.drain():
@@ -144,10 +142,10 @@ def test_four_orders_end_as_they_must_and_leave_what_they_should(database: str) 
     async def scenario(engine: AsyncEngine) -> Any:
         street = Street(engine)
         for order in ALL:
-            assert await street.place(order)
+            assert await street.place(order) == "pending"
         await street.settle()
         async with engine.connect() as connection:
-            return await looked_up(engine), await noted(connection, FAR.order), street.bus
+            return await looked_up(engine), await notes_of(connection, FAR.order), street.bus
 
     found, notes, bus = play(database, scenario)
     assert found["orders"] == ENDS
@@ -165,7 +163,7 @@ def test_an_order_placed_again_is_the_same_order_even_after_it_has_ended(databas
         await street.settle()
         return first, again, wrong(await looked_up(engine), [GOOD])
 
-    assert play(database, scenario) == ([True, False], False, [])
+    assert play(database, scenario) == (["pending", "pending"], "completed", [])
 
 
 def test_the_causes_of_an_order_s_events_are_one_chain_from_the_first(sqlite_url: str) -> None:
@@ -200,6 +198,7 @@ def test_each_service_may_have_a_database_of_its_own() -> None:
         engines = {name: world.database(f"{name} database") for name in SERVICES}
         for engine in engines.values():
             await open_choreography(engine)
+        await open_orders(engines["orders"], [Product(sku, sku, PRICES[sku], 0) for sku in PRICES])
         await open_warehouse(engines["warehouse"], STOCK)
         await open_payments(engines["payments"], LIMITS)
         await open_shipping(engines["shipping"], ["ES"])
@@ -216,22 +215,14 @@ def test_each_service_may_have_a_database_of_its_own() -> None:
         relays = [
             Relay(engines[name], name, bus, owner="one", clock=world.clock) for name in SERVICES
         ]
+        shop = ByEvents(engines["orders"], outboxes["orders"], world.clock, 60.0)
         for order in ALL:
-            async with begin_immediate(engines["orders"]) as connection:
-                inbox = Inbox("orders", world.clock)
-                await place(
-                    connection,
-                    order,
-                    inbox=inbox,
-                    outbox=outboxes["orders"],
-                    at=world.clock(),
-                    patience=60.0,
-                )
+            await shop.place(order.order, order.request)
         while sum([await relay.relay() for relay in relays]) or await bus.drain():
             pass
         async with engines["orders"].connect() as connection:
             return (
-                {order.order: await purchases.state(connection, order.order) for order in ALL},
+                {order.order: await status_of(connection, order.order) for order in ALL},
                 bus.pending,
                 bus.dead,
             )

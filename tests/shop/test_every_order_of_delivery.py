@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from labkit.base.transactions import begin_immediate
 from labkit.messaging import (
     Deadlines,
     DeadlineWorker,
@@ -29,9 +28,8 @@ from labkit.messaging import (
     Service,
     Subscriber,
 )
-from labkit.shop.choreography import order_services
-from labkit.shop.order_events import ORDER_EVENTS, OrderPlaced, StockReserved, order_catalog
-from labkit.shop.placing import place, time_out
+from labkit.shop.choreography import ByEvents, order_services, time_out
+from labkit.shop.events import ORDER_EVENTS, StockReserved, order_catalog
 from tests.messaging.in_memory import Memory
 from tests.shop import ablations
 from tests.shop.choreographed import (
@@ -41,13 +39,15 @@ from tests.shop.choreographed import (
     SERVICES,
     TOO_MANY,
     UNPAID,
+    Wanted,
     looked_up,
     open_all,
     wrong,
 )
 
 TABLES = [
-    "purchases",
+    "orders",
+    "order_lines",
     "allocations",
     "allocation_lines",
     "payments",
@@ -100,7 +100,7 @@ class Lab:
             self.engine,
             Deadlines("orders"),
             self.outboxes["orders"],
-            time_out(self.clock),
+            time_out,
             clock=lambda: self.now + 1e9,
         )
 
@@ -168,7 +168,7 @@ def take_all(raw: sqlite3.Connection) -> list[tuple[str]]:
 
 
 async def explore(
-    order: OrderPlaced,
+    order: Wanted,
     *,
     deadline: bool,
     twice: Collection[str] = (),
@@ -183,15 +183,8 @@ async def explore(
     database = Memory()
     await open_all(database.engine)
     lab = Lab(database, twice, services, inbox)
-    async with begin_immediate(database.engine) as connection:
-        await place(
-            connection,
-            order,
-            inbox=Inbox("orders", lab.clock),
-            outbox=lab.outboxes["orders"],
-            at=0.0,
-            patience=60.0,
-        )
+    shop = ByEvents(database.engine, lab.outboxes["orders"], lab.clock, 60.0)
+    await shop.place(order.order, order.request)
     await lab.publish()
     ends: Counter[str] = Counter()
     bad: list[str] = []
@@ -223,7 +216,7 @@ ORDERS = {"good": GOOD, "unpaid": UNPAID, "far": FAR, "too many": TOO_MANY}
 
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
 def test_without_a_deadline_every_order_of_delivery_leads_to_the_one_end(
-    order: OrderPlaced,
+    order: Wanted,
 ) -> None:
     ends, states, bad = asyncio.run(explore(order, deadline=False))
     assert not bad
@@ -231,7 +224,7 @@ def test_without_a_deadline_every_order_of_delivery_leads_to_the_one_end(
 
 
 @pytest.mark.parametrize("order", [GOOD, TOO_MANY], ids=["good", "too many"])
-def test_with_every_message_delivered_twice_it_is_the_same_one_end(order: OrderPlaced) -> None:
+def test_with_every_message_delivered_twice_it_is_the_same_one_end(order: Wanted) -> None:
     ends, states, bad = asyncio.run(explore(order, deadline=False, twice=EVERYTHING))
     assert not bad
     assert set(ends) == {ENDS[order.order]} and states >= 60
@@ -239,7 +232,7 @@ def test_with_every_message_delivered_twice_it_is_the_same_one_end(order: OrderP
 
 @pytest.mark.parametrize("order", [GOOD, FAR], ids=["good", "far"])
 def test_whenever_the_deadline_strikes_each_order_of_delivery_ends_all_or_nothing(
-    order: OrderPlaced,
+    order: Wanted,
 ) -> None:
     ends, states, bad = asyncio.run(explore(order, deadline=True))
     assert not bad

@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import inspect, text
+from sqlalchemy import insert, inspect, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from labkit.base.transactions import begin_immediate
-from labkit.shop import payments, purchases, shipping, warehouse
+from labkit.shop import orders, payments, shipping, warehouse
+from labkit.shop.catalogue import Product
 from tests.support.engines import engine_on
 
 
@@ -137,13 +138,40 @@ def test_what_is_no_country_is_neither_served_nor_booked(country: Any, sqlite_ur
     on(sqlite_url, scenario)
 
 
-def test_the_database_itself_refuses_a_purchase_of_less_than_nothing(database: str) -> None:
+def test_opened_again_a_product_keeps_its_price_and_a_new_one_is_added(database: str) -> None:
     async def scenario(engine: AsyncEngine) -> None:
-        await purchases.open_purchases(engine)
-        with pytest.raises(IntegrityError, match="purchase_total_not_negative"):
+        await orders.open_orders(engine, [Product("tent", "Tent", 100, 0)])
+        both = [Product("tent", "Yurt", 500, 0), Product("mat", "Mat", 7, 0)]
+        await asyncio.gather(*(orders.open_orders(engine, both) for _ in range(3)))
+        await orders.open_orders(engine, [])
+        assert await rows(engine, "SELECT sku, name, price_cents FROM products ORDER BY sku") == [
+            ("mat", "Mat", 7),
+            ("tent", "Tent", 100),
+        ]
+
+    on(database, scenario)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"total_cents": -1}, "order_total_not_negative"),
+        ({"status": "lost"}, "order_status"),
+        ({"status": "cancelled"}, "order_reason"),
+        ({"reason": "because"}, "order_reason"),
+    ],
+)
+def test_the_database_itself_refuses_what_no_order_can_be(
+    wrong: dict[str, Any], named: str, database: str
+) -> None:
+    async def scenario(engine: AsyncEngine) -> None:
+        await orders.open_orders(engine, [])
+        row = {"id": "o1", "customer": "ada", "country": "PT", "created_at": 1.0}
+        row |= {"total_cents": 0, "status": "pending", "reason": None}
+        with pytest.raises(IntegrityError, match=named):
             async with begin_immediate(engine) as connection:
-                await purchases.place(connection, "o1", "ada", -1, 1.0)
+                await connection.execute(insert(orders.orders).values(row | wrong))
         async with begin_immediate(engine) as connection:
-            await purchases.place(connection, "o1", "ada", 0, 1.0)
+            await connection.execute(insert(orders.orders).values(row))
 
     on(database, scenario)

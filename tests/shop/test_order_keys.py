@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from labkit.locks.errors import LockTimeout
-from tests.shop.shops import ONE_TENT, FakeLease, FakeLocks, Shop, in_shop
-from tests.shop.test_orders import assert_problem, cart
+from tests.shop.shops import ONE_TENT, FakeLease, FakeLocks, Shop, cart, in_shop
+from tests.shop.test_orders import assert_problem
 from tests.support.engines import lost_commit
 
 

@@ -13,16 +13,9 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from labkit.shop.models import Problem
-from tests.shop.shops import ONE_TENT, Shop, in_shop
+from labkit.shop.problems import Problem
+from tests.shop.shops import ONE_TENT, Shop, cart, in_shop
 from tests.support.engines import lost_commit, sqlite_threads_have_ended
-
-
-def cart(*items: tuple[str, int]) -> dict[str, Any]:
-    return {
-        "items": [{"sku": sku, "quantity": quantity} for sku, quantity in items],
-        "customer": "ada",
-    }
 
 
 def assert_problem(
@@ -47,12 +40,15 @@ def test_an_order_is_placed_and_can_be_read_again(database: str) -> None:
         assert placed.json() == {
             "id": "order-1",
             "customer": "ada",
+            "country": "PT",
             "created_at": "2023-11-14T22:13:20.250000Z",
             "lines": [
                 {"sku": "mat", "quantity": 1, "unit_price_cents": 8900},
                 {"sku": "tent", "quantity": 3, "unit_price_cents": 18900},
             ],
             "total_cents": 65600,
+            "status": "completed",
+            "reason": None,
         }
         read = await shop.client.get(placed.headers["location"])
         assert (read.status_code, read.content) == (200, placed.content)
@@ -115,7 +111,10 @@ def test_what_does_not_exist_is_not_found(database: str) -> None:
         ({**ONE_TENT, "items": [{"sku": "tent", "quantity": 1}] * 51}, "body.items"),
         ({**ONE_TENT, "customer": ""}, "body.customer"),
         ({**ONE_TENT, "discount": 100}, "body.discount"),
-        ({"items": ONE_TENT["items"]}, "body.customer"),
+        ({"items": ONE_TENT["items"], "country": "PT"}, "body.customer"),
+        ({"items": ONE_TENT["items"], "customer": "ada"}, "body.country"),
+        ({**ONE_TENT, "country": "pt"}, "body.country"),
+        ({**ONE_TENT, "country": "PRT"}, "body.country"),
     ],
 )
 def test_an_invalid_order_is_told_which_field_and_what_is_allowed(
@@ -204,7 +203,7 @@ def test_the_openapi_document_describes_every_problem(sqlite_url: str) -> None:
                     )
                     assert list(response["content"]) == [kind] and response["description"]
         assert statuses == {
-            "post /orders": "201 400 404 409 422 503",
+            "post /orders": "201 202 400 404 409 422 503",
             "get /orders/{order_id}": "200 404 422 503",
             "get /products/{sku}": "200 404 422 503",
         }

@@ -14,10 +14,10 @@ import pytest
 from sqlalchemy import text
 
 from labkit.locks.manager import LockManager
-from labkit.shop.catalogue import Product, open_shop
-from labkit.shop.service import create_app
+from labkit.shop import AtOnce, Product, create_app, open_shop
 from labkit.sim import run
 from labkit.world import Crash, Fault, LoseReply, Partition, Pause, World
+from tests.shop.shops import cart
 
 STOCK, BUYERS, REPLICAS = 4, 8, 2
 
@@ -33,19 +33,12 @@ async def market(world: World, locked: bool) -> dict[str, Any]:
         locks = LockManager(
             world.redis(), ids=lambda: world.new_id("owner-"), rng=world.rng, lease=2.0, wait=3.0
         )
-        app = create_app(
-            engine=world.database(),
-            clock=world.clock,
-            ids=world.new_id,
-            locks=locks if locked else None,
-            within=1.0,
-            claim_for=8.0,
-        )
-        world.serve(name, app)
+        one = AtOnce(world.database(), world.clock, locks if locked else None, within=1.0)
+        world.serve(name, create_app(one, ids=world.new_id, claim_for=8.0))
 
     async def buy(number: int) -> int:
         client = world.http(timeout=6.0)
-        body = {"items": [{"sku": "tent", "quantity": 1}], "customer": f"buyer{number}"}
+        body = cart(("tent", 1), customer=f"buyer{number}")
         for attempt in range(8):
             try:
                 url = f"http://orders{(number + attempt) % REPLICAS}/orders"

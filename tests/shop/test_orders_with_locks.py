@@ -17,8 +17,8 @@ from redis.backoff import NoBackoff
 
 from labkit.locks.errors import LeaseLost, LockError, LockTimeout, LockUnknown
 from labkit.locks.manager import LockManager
-from tests.shop.shops import FakeLease, FakeLocks, Shop, in_shop
-from tests.shop.test_orders import assert_problem, cart
+from tests.shop.shops import FakeLease, FakeLocks, Shop, cart, in_shop
+from tests.shop.test_orders import assert_problem
 
 
 def manager(redis: Redis) -> LockManager:

@@ -1,4 +1,4 @@
-"""Payments, warehouse, shipping, purchases: once for a reference, all or nothing, and undo before
+"""Payments, warehouse, shipping, orders: once for a reference, all or nothing, and undo before
 do is remembered.
 """
 
@@ -15,11 +15,14 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from labkit.base.errors import KeyReused, Refused
+from labkit.base.errors import KeyReused, Refused, Withdrawn
 from labkit.base.transactions import begin_immediate
 from labkit.inventory.errors import OutOfStock, UnknownSku
-from labkit.shop import payments, purchases, shipping, warehouse
-from labkit.shop.refusals import Declined, NotServed, Withdrawn
+from labkit.shop import orders, payments, shipping, warehouse
+from labkit.shop.catalogue import Product
+from labkit.shop.orders import OrderItem, OrderRequest
+from labkit.shop.payments import Declined
+from labkit.shop.shipping import NotServed
 from tests.messaging.in_memory import Memory
 from tests.support.depth import examples
 from tests.support.engines import engine_on
@@ -52,7 +55,7 @@ async def open_all(engine: AsyncEngine) -> None:
     await payments.open_payments(engine, LIMITS)
     await warehouse.open_warehouse(engine, STOCK)
     await shipping.open_shipping(engine, ["PT", "ES"])
-    await purchases.open_purchases(engine)
+    await orders.open_orders(engine, [Product("tent", "Tent", 60, 0)])
 
 
 def at_desk(url: str, scenario: Callable[[Desk], Awaitable[None]]) -> None:
@@ -62,6 +65,11 @@ def at_desk(url: str, scenario: Callable[[Desk], Awaitable[None]]) -> None:
             await scenario(Desk(engine))
 
     asyncio.run(act())
+
+
+def tents(quantity: int, customer: str = "ada", country: str = "PT") -> OrderRequest:
+    items = [OrderItem(sku="tent", quantity=quantity)]
+    return OrderRequest(customer=customer, country=country, items=items)
 
 
 def test_a_payment_is_made_once_and_given_back_once(database: str) -> None:
@@ -105,9 +113,10 @@ def test_a_reference_is_not_used_for_something_else(database: str) -> None:
         await desk(shipping.book, "o1", {"country": "PT"})
         with pytest.raises(KeyReused, match="parcel 'o1' goes to 'PT'"):
             await desk(shipping.book, "o1", {"country": "ES"})
-        await desk(purchases.place, "o1", "ada", 60, 1.0)
-        with pytest.raises(KeyReused, match="purchase 'o1' is of 60 cents by 'ada'"):
-            await desk(purchases.place, "o1", "ada", 61, 1.0)
+        await desk(orders.create, "o1", tents(1), 1.0)
+        for another in (tents(2), tents(1, "bob"), tents(1, country="ES")):
+            with pytest.raises(KeyReused, match="order 'o1' is another one, placed by 'ada'"):
+                await desk(orders.create, "o1", another, 1.0)
 
     at_desk(database, scenario)
 
@@ -202,37 +211,72 @@ def test_a_parcel_is_booked_once_where_it_is_served(database: str) -> None:
     at_desk(database, scenario)
 
 
-def test_a_purchase_is_completed_or_cancelled_and_never_both(database: str) -> None:
+def test_an_order_is_completed_or_cancelled_and_never_both(database: str) -> None:
     async def scenario(desk: Desk) -> None:
         for reference in ("done", "gone"):
-            for _ in range(2):
-                assert await desk(purchases.place, reference, "ada", 60, 1.0) == {
-                    "order": reference
-                }
+            (first, new), (again, twice) = [
+                await desk(orders.create, reference, tents(2), at) for at in (1.0, 2.0)
+            ]
+            assert first == again and (new, twice) == (True, False)
+            assert (first.status, first.total_cents) == ("pending", 120)
         for _ in range(2):
-            assert await desk(purchases.complete, "done") == {"order": "done", "state": "completed"}
-            assert await desk(purchases.cancel, "gone", "declined", 2.0) == {
+            assert await desk(orders.complete, "done") == {"order": "done", "status": "completed"}
+            assert await desk(orders.cancel, "gone", "declined") == {
                 "order": "gone",
-                "state": "cancelled",
+                "status": "cancelled",
             }
-        assert await desk(purchases.cancel, "done", "late", 2.0) == {
-            "order": "done",
-            "state": "completed",
+        assert await desk(orders.cancel, "gone", "late") == {"order": "gone", "status": "cancelled"}
+        assert await desk(orders.cancel, "done", "late") == {"order": "done", "status": "completed"}
+        assert isinstance(await desk(orders.complete, "gone"), Withdrawn)
+        assert isinstance(await desk(orders.complete, "never placed"), Withdrawn)
+        assert await desk(orders.cancel, "never placed", "timed out") == {
+            "order": "never placed",
+            "status": None,
         }
-        assert isinstance(await desk(purchases.complete, "gone"), Withdrawn)
-        assert isinstance(await desk(purchases.complete, "never made"), Withdrawn)
-        assert await desk(purchases.cancel, "in advance", "timed out", 2.0) == {
-            "order": "in advance",
-            "state": "cancelled",
-        }
-        assert isinstance(await desk(purchases.place, "in advance", "ada", 60, 3.0), Withdrawn)
-        assert await desk.rows(
-            "SELECT reference, state, reason FROM purchases ORDER BY reference"
-        ) == [
+        ended, new = await desk(orders.create, "gone", tents(2), 3.0)
+        assert (ended.status, ended.reason, new) == ("cancelled", "declined", False)
+        assert ended == await desk(orders.find, "gone")
+        assert await desk.rows("SELECT id, status, reason FROM orders ORDER BY id") == [
             ("done", "completed", None),
             ("gone", "cancelled", "declined"),
-            ("in advance", "cancelled", "timed out"),
         ]
+
+    at_desk(database, scenario)
+
+
+def test_completing_and_cancelling_at_once_ends_one_way_and_both_are_told_which(
+    database: str,
+) -> None:
+    async def scenario(desk: Desk) -> None:
+        ends = set()
+        for number in range(10):
+            reference = f"o{number}"
+            await desk(orders.create, reference, tents(1), 1.0)
+            racing = [desk(orders.complete, reference), desk(orders.cancel, reference, "late")]
+            completed, cancelled = sorted(
+                await asyncio.gather(*(racing[:: -1 if number % 2 else 1])),
+                key=lambda answer: isinstance(answer, dict) and answer["status"] == "cancelled",
+            )
+            order = await desk(orders.find, reference)
+            ends.add(order.status)
+            if order.status == "completed":
+                assert completed["status"] == cancelled["status"] == "completed"
+                assert order.reason is None
+            else:
+                assert isinstance(completed, Withdrawn) and order.reason == "late"
+        assert ends <= {"completed", "cancelled"}
+
+    at_desk(database, scenario)
+
+
+def test_an_order_keeps_the_prices_at_which_it_was_placed(database: str) -> None:
+    async def scenario(desk: Desk) -> None:
+        first, _ = await desk(orders.create, "o1", tents(2), 1.0)
+        async with desk.engine.begin() as connection:
+            await connection.execute(text("UPDATE products SET price_cents = 99"))
+        assert await desk(orders.find, "o1") == first and first.total_cents == 120
+        assert await desk(orders.create, "o1", tents(2), 2.0) == (first, False)
+        assert (await desk(orders.create, "o2", tents(2), 2.0))[0].total_cents == 198
 
     at_desk(database, scenario)
 

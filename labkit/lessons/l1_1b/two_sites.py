@@ -74,7 +74,8 @@ async def two_sites(
         world.serve(site, await made if inspect.isawaitable(made) else made)
 
     async def customers(site: str) -> None:
-        order = {"items": [{"sku": "stove", "quantity": 1}], "customer": "ada"}
+        stove = {"sku": "stove", "quantity": 1}
+        order = {"customer": "ada", "country": "PT", "items": [stove]}
         async with world.http(timeout=10.0) as http:
             for number in range(round(SECONDS / every[site])):
                 await asyncio.sleep(max(0.0, number * every[site] - world.now()))

@@ -1,8 +1,8 @@
-"""The databases of four services, and what the orders in them came to: the ground that both shops
-of lesson 1.2b stand on.
+"""The databases of four services, and what became of the orders in them: both shops of lesson 1.2b
+use these.
 
 Shows: `orders`, `warehouse`, `payments` and `shipping`, each with a database of its own, or all
-with one: the tables are the same, and keyed by the service. One SKU, one price; bob cannot pay, and
+share one. One SKU, one price; bob cannot pay, and
 only Portugal is served.
 
 Leaves out: who does what with them (`labkit.lessons.l1_2b.two_ways`).
@@ -19,9 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from labkit.base.transactions import reading
 from labkit.inventory.stock import inventory
 from labkit.sagas import create_sagas
+from labkit.shop.catalogue import Product
 from labkit.shop.choreography import open_choreography
+from labkit.shop.orders import open_orders, orders
 from labkit.shop.payments import accounts, open_payments
-from labkit.shop.purchases import open_purchases, purchases
 from labkit.shop.shipping import open_shipping
 from labkit.shop.warehouse import open_warehouse
 from labkit.world import World
@@ -34,8 +35,8 @@ SERVED = ("PT",)
 
 
 class End(NamedTuple):
-    """What the orders came to: their states, how often anybody was charged and refunded, and how
-    many units are gone.
+    """What became of the orders: their statuses, the numbers of charges and refunds, and how many
+    units are gone.
     """
 
     status: str
@@ -45,7 +46,7 @@ class End(NamedTuple):
 
 
 class FourStores:
-    """The databases of the four services, all with the same tables."""
+    """The databases of the four services; `apart`: each has its own."""
 
     def __init__(self, world: World, apart: bool) -> None:
         self._world = world
@@ -58,10 +59,10 @@ class FourStores:
         return self._world.database(f"{service} db" if self._apart else "database", timeout=timeout)
 
     async def open(self, stock: int) -> None:
-        """Make every table, with this many units in the warehouse."""
+        """Create every table, with this many units in the warehouse."""
         for name in SERVICES if self._apart else SERVICES[:1]:
             await open_choreography(self.of(name))
-        await open_purchases(self.of("orders"))
+        await open_orders(self.of("orders"), [Product(SKU, "Gas stove", PRICE, stock)])
         await create_sagas(self.of("orders"))
         await open_warehouse(self.of("warehouse"), {SKU: stock})
         await open_payments(self.of("payments"), CUSTOMERS)
@@ -70,15 +71,15 @@ class FourStores:
     async def end(self, stock: int) -> End:
         """Look into all of them; `stock` is how many units there were."""
         async with reading(self.of("orders")) as connection:
-            states = Counter((await connection.scalars(select(purchases.c.state))).all())
+            statuses = Counter((await connection.scalars(select(orders.c.status))).all())
         async with reading(self.of("payments")) as connection:
             sums = select(func.sum(accounts.c.charged_cents), func.sum(accounts.c.refunded_cents))
             charged, refunded = (await connection.execute(sums)).one()
         async with reading(self.of("warehouse")) as connection:
             left = (await connection.execute(select(inventory.c.stock))).scalar_one()
         words = [
-            state if sum(states.values()) == 1 else f"{number} {state}"
-            for state, number in sorted(states.items())
+            status if statuses.total() == 1 else f"{number} {status}"
+            for status, number in sorted(statuses.items())
         ]
         return End(
             ", ".join(words) or "never placed",

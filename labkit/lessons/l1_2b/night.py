@@ -27,7 +27,7 @@ from labkit.lessons.l1_2b.four_stores import SERVICES
 from labkit.lessons.l1_2b.two_ways import Shop
 from labkit.lessons.l1_2b.two_ways import by_events as open_by_events
 from labkit.messaging.outbox import outbox
-from labkit.shop.purchases import noted, purchases
+from labkit.shop.orders import find, notes_of, orders
 from labkit.world import World
 
 QUESTIONS = (
@@ -144,29 +144,23 @@ async def _tell(world: World) -> None:
 
     @app.get("/open")
     async def waiting() -> list[str]:
-        pending = (
-            select(purchases.c.reference)
-            .where(purchases.c.state == "pending")
-            .order_by(purchases.c.reference)
-        )
+        pending = select(orders.c.id).where(orders.c.status == "pending").order_by(orders.c.id)
         async with reading(engine) as connection:
             return list((await connection.scalars(pending)).all())
 
     @app.get("/{order}")
     async def of(order: str) -> dict[str, Any]:
-        mine = select(outbox.c.added_at, outbox.c.wire).where(
-            outbox.c.aggregate == order, outbox.c.source == name
+        published = (
+            select(outbox.c.added_at, outbox.c.wire)
+            .where(outbox.c.aggregate == order, outbox.c.source == name)
+            .order_by(outbox.c.position)
         )
-        why = select(purchases.c.reason).where(purchases.c.reference == order)
         async with reading(engine) as connection:
-            said = [
-                tuple(row)
-                for row in (await connection.execute(mine.order_by(outbox.c.position))).all()
-            ]
-            return {
-                "said": said,
-                "noted": await noted(connection, order),
-                "reason": await connection.scalar(why),
-            }
+            said = [tuple(row) for row in (await connection.execute(published)).all()]
+            if name != "orders":
+                return {"said": said}
+            found = await find(connection, order)
+            reason = found.reason if found is not None else None
+            return {"said": said, "noted": await notes_of(connection, order), "reason": reason}
 
     world.serve(name, app)

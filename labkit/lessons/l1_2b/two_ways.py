@@ -26,9 +26,8 @@ from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from labkit.base import Retry
-from labkit.base.transactions import begin_immediate
 from labkit.base.working import TRANSIENT
-from labkit.lessons.l1_2b.four_stores import PRICE, SERVED, SERVICES, SKU, End, FourStores
+from labkit.lessons.l1_2b.four_stores import SERVED, SERVICES, SKU, End, FourStores
 from labkit.messaging import (
     Deadlines,
     DeadlineWorker,
@@ -40,18 +39,12 @@ from labkit.messaging import (
 )
 from labkit.sagas import Orchestrator, saga_routes
 from labkit.sagas.errors import ClaimedElsewhere
-from labkit.shop.choreography import order_services
-from labkit.shop.order_events import (
-    Line,
-    OrderPlaced,
-    PaymentRefunded,
-    StockReleased,
-    order_catalog,
-)
-from labkit.shop.order_saga import NAME, order_saga
+from labkit.shop.choreography import ByEvents, order_services, time_out
+from labkit.shop.events import OrderPlaced, PaymentRefunded, StockReleased, order_catalog
+from labkit.shop.orders import OrderItem, OrderRequest
 from labkit.shop.participants import create_payments_app, create_shipping_app, create_warehouse_app
-from labkit.shop.placing import place, time_out
 from labkit.shop.problems import install
+from labkit.shop.saga import BySaga, order_saga
 from labkit.world import Run, World
 
 PATIENCE = 30.0
@@ -124,7 +117,7 @@ async def by_events(
                 engine,
                 Deadlines(name),
                 outbox,
-                time_out(world.clock),
+                time_out,
                 clock=world.clock,
                 within=1.0,
             )
@@ -132,12 +125,9 @@ async def by_events(
         await asyncio.gather(*work)
 
     async def order(reference: str, customer: str = "ada", country: str = SERVED[0]) -> None:
-        engine, inbox, outbox = boxes("orders")
-        placed = OrderPlaced(reference, customer, country, PRICE, (Line(SKU, 1),))
-        async with begin_immediate(engine, within=1.0) as connection:
-            await place(
-                connection, placed, inbox=inbox, outbox=outbox, at=world.clock(), patience=PATIENCE
-            )
+        engine, _, outbox = boxes("orders")
+        events = ByEvents(engine, outbox, world.clock, PATIENCE, within=1.0)
+        await events.place(reference, _one_stove(customer, country))
         world.record("placed", order=reference)
         if at_once:
             with suppress(*TRANSIENT):
@@ -165,11 +155,7 @@ async def by_conductor(
                 world.record("settled", order=facts["saga"], on=facts["status"])
 
         definition = order_saga(
-            world.http(timeout=1.0),
-            prices={SKU: PRICE},
-            clock=world.clock,
-            retry=retry,
-            timeout=1.0,
+            world.http(timeout=1.0), clock=world.clock, retry=retry, timeout=1.0
         )
         tools: dict[str, Any] = {
             "clock": world.clock,
@@ -189,21 +175,16 @@ async def by_conductor(
 
     async def order(reference: str, customer: str = "ada", country: str = SERVED[0]) -> None:
         saga = conductor()
-        wanted = {
-            "customer": customer,
-            "items": [{"sku": SKU, "quantity": 1}],
-            "address": {"country": country},
-        }
-        await saga.start(NAME, wanted, saga_id=reference, deadline=world.clock() + PATIENCE)
+        await BySaga(saga, PATIENCE).place(reference, _one_stove(customer, country))
         world.record("placed", order=reference)
         with suppress(ClaimedElsewhere, *TRANSIENT):  # a worker has it, or will
             await saga.drive(reference)
 
     async def conduct() -> None:
-        desk, saga = FastAPI(), conductor()
-        install(desk)
-        desk.include_router(saga_routes(saga))
-        world.serve("orders", desk)
+        operators, saga = FastAPI(), conductor()
+        install(operators)
+        operators.include_router(saga_routes(saga))
+        world.serve("orders", operators)
         await saga.work(poll=0.5)
 
     async def take_part() -> None:  # a new engine in every life, as a new process has
@@ -223,6 +204,11 @@ async def by_conductor(
     return order, lambda: store.end(stock)
 
 
+def _one_stove(customer: str, country: str) -> OrderRequest:
+    item = OrderItem(sku=SKU, quantity=1)
+    return OrderRequest(customer=customer, country=country, items=[item])
+
+
 def settled(run: Run) -> dict[str, float]:
     """Seconds from the moment an order was accepted to the last thing done for it, by order."""
     placed = {event.data["order"]: event.at for event in run.history.of("placed")}
@@ -231,7 +217,7 @@ def settled(run: Run) -> dict[str, float]:
 
 
 def last_parcel(run: Run) -> float:
-    """Seconds from the moment the last order was accepted to the last word of shipping on a parcel."""
+    """Seconds from the acceptance of the last order to the last message of shipping on a parcel."""
     told = [
         message.sent
         for message in run.history.messages

@@ -1,12 +1,11 @@
-"""What the services of the shop tell each other about an order, as frozen dataclasses whose bounds
-are part of the type.
+"""The events of an order: what the services of the shop tell each other, as frozen dataclasses
+whose bounds are part of the type.
 
-`order_catalog()` reads and writes them. `OrderPlaced` carries all that anybody needs to know of the
-order, so that nobody has to ask; the others carry what is new. Who says and who hears which is in
-`labkit.shop.choreography`.
+`order_catalog()` reads and writes them. `OrderPlaced` carries everything that another service needs
+to know of the order, so that no service has to ask; the others carry what is new. Which service
+publishes and which reacts is in `labkit.shop.choreography`.
 
-Leaves out: prices per line (the total is what is charged) and addresses (the country decides
-whether shipping serves it)."""
+Leaves out: prices per line (the total is what is charged)."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from typing import Annotated
 from pydantic import Field
 
 from labkit.messaging.envelope import Catalog
-from labkit.shop.models import MAX_LINES, Cents, Country, Customer, OrderId, Quantity, Sku
+from labkit.shop.orders import MAX_LINES, Cents, Country, Customer, OrderId, Quantity, Sku
 
 Reason = Annotated[str, Field(pattern=r"^[^\x00]{0,300}$")]  # PostgreSQL stores no zero
 
@@ -31,7 +30,7 @@ class Line:
 
 @dataclass(frozen=True)
 class OrderPlaced:
-    """A customer wants these goods for so much, sent to this country. The order is pending."""
+    """An order was placed, and is pending."""
 
     order: OrderId
     customer: Customer
@@ -104,8 +103,8 @@ class ShippingRefused:
 
 @dataclass(frozen=True)
 class OrderTimedOut:
-    """The order was cancelled because it took too long: whoever has done, or will be asked to do,
-    its part, undoes it.
+    """The order was cancelled because it took too long: every service undoes its part, or refuses
+    to do it later.
     """
 
     order: OrderId
@@ -126,5 +125,5 @@ ORDER_EVENTS = (
 
 
 def order_catalog() -> Catalog:
-    """The catalog of everything that is said about an order."""
+    """All events of an order, as one catalog."""
     return Catalog(*ORDER_EVENTS)

@@ -21,6 +21,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from labkit.shop.orders import OrderRequest
+from labkit.shop.saga import BySaga
 from tests.shop.killed_worker import Life, make
 from tests.shop.saga_world import PRICES, cart, open_everything
 
@@ -35,7 +37,7 @@ class Lives:
         self.engine = engine
         self.rng = random.Random(2026)
         self.orders = self.alive = 0
-        self.desk = make(engine, Life())(lambda *_, **__: None)
+        self.shop = BySaga(make(engine, Life())(lambda *_, **__: None))
         self.command = [
             sys.executable,
             "-m",
@@ -56,7 +58,8 @@ class Lives:
                 (("ada", "PT"), ("poor", "PT"), ("ada", "XX")), (5, 1, 2)
             )[0]
             self.orders += 1
-            await self.desk.start("order", cart(customer, country), saga_id=f"order-{self.orders}")
+            request = OrderRequest.model_validate(cart(customer, country))
+            await self.shop.place(f"order-{self.orders}", request)
 
     async def one(self, life: int, events: float) -> int:
         """One life, killed after so many events, or when nothing is left to do. Returns its exit
@@ -124,9 +127,10 @@ async def kill(url: str, times: int, *, inbox: bool = True) -> tuple[dict[str, A
 
 
 async def look(engine: AsyncEngine) -> dict[str, Any]:
-    orders = """SELECT s.id, s.status, p.state AS payment, a.state AS allocation, b.state AS parcel, o.state AS purchase
+    orders = """SELECT s.id, s.status, p.state AS payment, a.state AS allocation, b.state AS parcel,
+                o.status AS placed
                 FROM sagas s LEFT JOIN payments p ON p.reference = s.id LEFT JOIN allocations a ON a.reference = s.id
-                LEFT JOIN parcels b ON b.reference = s.id LEFT JOIN purchases o ON o.reference = s.id"""
+                LEFT JOIN parcels b ON b.reference = s.id LEFT JOIN orders o ON o.id = s.id"""
     repeated = """SELECT count(*) FROM (SELECT saga_id FROM saga_log WHERE event = 'started'
                   GROUP BY saga_id, step, direction HAVING count(*) > 1) AS again"""
     async with engine.connect() as connection:
@@ -156,7 +160,7 @@ def wrong_with(seen: dict[str, Any]) -> list[str]:
     )
     wrong, completed = [], 0
     for row in seen["rows"]:
-        effects = (row.payment, row.allocation, row.parcel, row.purchase)
+        effects = (row.payment, row.allocation, row.parcel, row.placed)
         completed += row.status == "completed"
         if not (
             effects == done

@@ -18,10 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from labkit.base.retry import Retry
 from labkit.sagas.orchestrator import Orchestrator
-from labkit.shop.order_saga import order_saga
-from labkit.shop.order_service import create_order_service
+from labkit.sagas.routes import saga_routes
+from labkit.shop.app import create_app
 from labkit.shop.participants import create_payments_app, create_shipping_app, create_warehouse_app
-from tests.shop.saga_world import PRICES, all_or_nothing, books, cart, open_everything
+from labkit.shop.saga import BySaga, order_saga
+from tests.shop.saga_world import all_or_nothing, books, cart, open_everything, saga_of
 from tests.support.engines import engine_on
 
 
@@ -47,13 +48,12 @@ class Town:
             "clock": lambda: self.now,
             "ids": lambda prefix: f"{prefix}{next(numbers)}",
         }
-        saga = order_saga(self.http, prices=PRICES, clock=resources["clock"], retry=AT_ONCE)
+        saga = order_saga(self.http, clock=resources["clock"], retry=AT_ONCE)
         self.worker = Orchestrator(
             engine, [saga], rng=random.Random(1), owner="worker", **resources
         )
-        self.apps["orders"] = create_order_service(
-            orchestrator=self.worker, patience=600.0, **resources
-        )
+        self.apps["orders"] = app = create_app(BySaga(self.worker, 600.0), ids=resources["ids"])
+        app.include_router(saga_routes(self.worker))
         for name, create in PARTICIPANTS.items():
             self.apps[name] = create(engine=engine, clock=resources["clock"])
 
@@ -64,6 +64,10 @@ class Town:
 
     async def get(self, url: str) -> Any:
         return (await self.http.get(f"http://{url}")).json()
+
+    async def saga(self, location: str) -> Any:
+        """The status of the saga of the order at `location`."""
+        return await self.get(f"orders{saga_of(location)}")
 
 
 PARTICIPANTS: dict[str, Any] = {
@@ -111,12 +115,23 @@ def test_an_order_is_accepted_at_once_and_its_location_says_what_became_of_it(
         assert accepted.status_code == 202
         location = accepted.headers["Location"]
         assert accepted.json() == {
-            "saga_id": location.removeprefix("/sagas/"),
-            "status": "accepted",
+            "id": location.removeprefix("/orders/"),
+            "customer": "ada",
+            "country": "PT",
+            "created_at": "1970-01-12T13:46:40Z",
+            "lines": [
+                {"sku": "mat", "quantity": 2, "unit_price_cents": 8900},
+                {"sku": "tent", "quantity": 1, "unit_price_cents": 18900},
+            ],
+            "total_cents": 36700,
+            "status": "pending",
+            "reason": None,
         }
-        assert (await town.get(f"orders{location}"))["status"] == "pending"
+        assert await town.get(f"orders{location}") == accepted.json()
+        assert (await town.saga(location))["status"] == "pending"
         await town.worker.recover()
-        shown = await town.get(f"orders{location}")
+        assert await town.get(f"orders{location}") == accepted.json() | {"status": "completed"}
+        shown = await town.saga(location)
         assert shown["status"] == "completed"
         names = [
             "create_order",
@@ -130,8 +145,11 @@ def test_an_order_is_accepted_at_once_and_its_location_says_what_became_of_it(
         assert [each["saga_id"] for each in await town.get("orders/sagas?status=completed")] == [
             shown["saga_id"]
         ]
-        assert [fact["event"] for fact in await town.get(f"orders{location}/timeline")][:2] == [
+        assert [fact["event"] for fact in await town.get(f"orders{saga_of(location)}/timeline")][
+            :3
+        ] == [
             "pending",
+            "completed",
             "running",
         ]
 
@@ -156,13 +174,8 @@ def test_an_order_is_accepted_at_once_and_its_location_says_what_became_of_it(
             "reserve_stock: TurnedDown: 9 of 'tent' wanted, 3 available; nothing of this order was sold",
             ["cancel_order"],
         ),
-        (
-            {**cart(), "items": [{"sku": "yurt", "quantity": 1}]},
-            "create_order: UnknownSku: no SKU 'yurt'",
-            [],
-        ),
     ],
-    ids=["declined", "not served", "out of stock", "unknown"],
+    ids=["declined", "not served", "out of stock"],
 )
 def test_a_refused_order_says_why_and_what_was_undone(
     order: dict[str, Any], reason: str, undone: list[str], database: str
@@ -170,12 +183,41 @@ def test_a_refused_order_says_why_and_what_was_undone(
     async def scenario(town: Town) -> None:
         location = (await town.post("orders/orders", order)).headers["Location"]
         await town.worker.recover()
-        shown = await town.get(f"orders{location}")
+        shown = await town.saga(location)
         assert (shown["status"], shown["reason"]) == ("compensated", reason)
+        now = await town.get(f"orders{location}")
+        assert (now["status"], now["reason"]) == ("cancelled", reason)
         assert shown["compensations"] == [{"name": name, "status": "completed"} for name in undone]
         assert not all_or_nothing({**shown, **await books(town.engine)})
 
     in_town(database, scenario)
+
+
+def test_an_order_of_an_unknown_sku_is_refused_at_once_and_starts_no_saga(database: str) -> None:
+    async def scenario(town: Town) -> None:
+        unknown = {**cart(), "items": [{"sku": "yurt", "quantity": 1}]}
+        for key in (None, "k", "k"):
+            answer = await town.post("orders/orders", unknown, key=key)
+            assert (answer.status_code, answer.json()["type"]) == (404, "/problems/unknown-sku")
+        assert await town.get("orders/sagas") == []
+        assert (await books(town.engine))["orders"] == []
+
+    in_town(database, scenario)
+
+
+def test_a_saga_started_by_itself_creates_its_order_and_says_why_it_cannot(sqlite_url: str) -> None:
+    async def scenario(town: Town) -> None:
+        for saga_id, sku in (("one", "mat"), ("two", "yurt")):
+            wanted = {**cart(), "items": [{"sku": sku, "quantity": 1}]}
+            await town.worker.start("order", wanted, saga_id=saga_id)
+        await town.worker.recover()
+        assert (await town.get("orders/orders/one"))["status"] == "completed"
+        shown = await town.get("orders/sagas/two")
+        reason = "create_order: UnknownSku: no SKU 'yurt'"
+        assert (shown["status"], shown["reason"]) == ("compensated", reason)
+        assert (await town.get("orders/orders/two"))["status"] == 404
+
+    in_town(sqlite_url, scenario)
 
 
 def test_what_costs_nothing_is_not_charged(sqlite_url: str) -> None:
@@ -186,7 +228,7 @@ def test_what_costs_nothing_is_not_charged(sqlite_url: str) -> None:
             )
         ).headers["Location"]
         await town.worker.recover()
-        assert (await town.get(f"orders{location}"))["status"] == "completed"
+        assert (await town.saga(location))["status"] == "completed"
         assert (await books(town.engine))["accounts"] == [(0, 0), (0, 0)]
 
     in_town(sqlite_url, scenario)
@@ -204,10 +246,9 @@ def test_what_costs_nothing_is_not_charged(sqlite_url: str) -> None:
 )
 def test_an_address_is_short_plain_text(address: dict[str, Any], sqlite_url: str) -> None:
     async def scenario(town: Town) -> None:
-        body = json.dumps(
-            {**cart(), "address": address}
-        )  # ASCII: also what is no Unicode gets through
-        assert (await town.http.post("http://orders/orders", content=body)).status_code == 422
+        body = json.dumps({**BOOK, "address": address})  # ASCII: what is no Unicode gets through
+        url, key = "http://shipping/parcels/book", {"Idempotency-Key": "k"}
+        assert (await town.http.post(url, content=body, headers=key)).status_code == 422
 
     in_town(sqlite_url, scenario)
 
@@ -237,8 +278,10 @@ def test_an_order_that_waited_too_long_is_cancelled(sqlite_url: str) -> None:
         location = (await town.post("orders/orders", cart())).headers["Location"]
         town.now += 601.0
         await town.worker.recover()
-        shown = await town.get(f"orders{location}")
+        shown = await town.saga(location)
         assert (shown["status"], shown["reason"]) == ("compensated", "the deadline passed")
+        now = await town.get(f"orders{location}")
+        assert (now["status"], now["reason"]) == ("cancelled", "the deadline passed")
 
     in_town(sqlite_url, scenario)
 
@@ -246,30 +289,34 @@ def test_an_order_that_waited_too_long_is_cancelled(sqlite_url: str) -> None:
 def test_operators_cancel_retry_and_resolve_over_http(sqlite_url: str) -> None:
     async def scenario(town: Town) -> None:
         location = (await town.post("orders/orders", cart())).headers["Location"]
-        assert (await town.post(f"orders{location}/cancel")).json()["status"] == "pending"
+        assert (await town.post(f"orders{saga_of(location)}/cancel")).json()["status"] == "pending"
         await town.worker.recover()
-        assert (await town.get(f"orders{location}"))["reason"] == "cancelled"
+        assert (await town.saga(location))["reason"] == "cancelled"
         for answer in (
-            await town.post(f"orders{location}/retry"),
-            await town.post(f"orders{location}/resolve", {"note": "x"}),
+            await town.post(f"orders{saga_of(location)}/retry"),
+            await town.post(f"orders{saga_of(location)}/resolve", {"note": "x"}),
         ):
             assert (answer.status_code, answer.json()["type"]) == (409, "/problems/wrong-status")
 
-        refuses = {**cart(), "address": {"country": "XX"}}
+        refuses = cart(country="XX")
         location = (await town.post("orders/orders", refuses)).headers["Location"]
         real = town.apps["warehouse"]
         town.apps["warehouse"] = refunding = Refunding(real)
         await town.worker.recover()
         assert (await town.get("orders/sagas?status=compensation_failed"))[0][
             "saga_id"
-        ] == location.removeprefix("/sagas/")
+        ] == location.removeprefix("/orders/")
         refunding.broken = False
-        assert (await town.post(f"orders{location}/retry")).json()["status"] == "compensating"
+        assert (await town.post(f"orders{saga_of(location)}/retry")).json()[
+            "status"
+        ] == "compensating"
         await town.worker.recover()
-        shown = await town.get(f"orders{location}")
+        shown = await town.saga(location)
         assert not all_or_nothing({**shown, **await books(town.engine)})
         for note in (" ", "a\0b"):
-            assert (await town.post(f"orders{location}/resolve", {"note": note})).status_code == 422
+            assert (
+                await town.post(f"orders{saga_of(location)}/resolve", {"note": note})
+            ).status_code == 422
         assert (await town.http.get("http://orders/sagas?after=%00")).status_code == 422
         assert (await town.post("orders/sagas/nobody/cancel")).status_code == 404
 
@@ -314,7 +361,7 @@ def test_what_a_participant_s_answer_means(app: Any, step: dict[str, Any], sqlit
         town.apps["payments"] = OnlyCharge(app, real)
         location = (await town.post("orders/orders", cart())).headers["Location"]
         await town.worker.recover()
-        shown = await town.get(f"orders{location}")
+        shown = await town.saga(location)
         assert shown["status"] == "compensated"
         assert shown["steps"][2] == {"name": "charge_payment", **step}
         refunded = "refund_payment" in [each["name"] for each in shown["compensations"]]
