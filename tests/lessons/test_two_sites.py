@@ -39,22 +39,21 @@ from labkit.lessons.l1_1b.two_sites import (
     two_sites,
 )
 from labkit.locks import LockManager
-from labkit.shop import create_app
+from labkit.shop import AtOnce, create_app
 from labkit.sim import run
 from labkit.world import Partition, Run, World
 
 
 def database_alone(world: World) -> FastAPI:
-    return create_app(engine=world.database(timeout=2.0), clock=world.clock, ids=world.new_id)
+    return create_app(AtOnce(world.database(timeout=2.0), world.clock), ids=world.new_id)
 
 
 def lock_first(world: World) -> FastAPI:
     locks = LockManager(
         world.redis(), ids=lambda: world.new_id("owner-"), rng=world.rng, lease=2.0, wait=2.0
     )
-    return create_app(
-        engine=world.database(timeout=2.0), clock=world.clock, ids=world.new_id, locks=locks
-    )
+    once = AtOnce(world.database(timeout=2.0), world.clock, locks)
+    return create_app(once, ids=world.new_id)
 
 
 def generous(world: World) -> FastAPI:

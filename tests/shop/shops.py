@@ -106,7 +106,8 @@ class Shop:
         plain SQL.
         """
         query = """SELECT i.sku, i.stock, coalesce(sum(l.quantity), 0) AS sold
-                   FROM inventory i LEFT JOIN order_lines l ON l.sku = i.sku GROUP BY i.sku, i.stock"""
+                   FROM inventory i LEFT JOIN order_lines l ON l.sku = i.sku
+                   GROUP BY i.sku, i.stock"""
         at_first = {product.sku: product.stock for product in SHELF}
         async with self.engine.connect() as connection:
             rows = (await connection.execute(text(query))).all()
@@ -118,7 +119,8 @@ class Shop:
         async with self.engine.connect() as connection:
             sums = await connection.execute(
                 text("""SELECT o.id, o.total_cents, sum(l.quantity * l.unit_price_cents) AS total
-                        FROM orders o LEFT JOIN order_lines l ON l.order_id = o.id GROUP BY o.id, o.total_cents""")
+                        FROM orders o LEFT JOIN order_lines l ON l.order_id = o.id
+                        GROUP BY o.id, o.total_cents""")
             )
             assert all(row.total_cents == row.total for row in sums), (
                 "an order's total is the sum of its lines"

@@ -288,9 +288,7 @@ HARD: list[Fault] = [
 ]
 
 
-def test_on_a_real_valkey_and_postgresql_with_crashes_and_duplicates_every_effect_is_there_once() -> (
-    None
-):
+def test_on_real_servers_with_crashes_and_duplicates_every_effect_is_there_once() -> None:
     wire = Wire(twice=(0, 3), unacknowledged=(5, 9))
     args = {"orders": ALL, "patience": 1e6, "until": 30.0, "wire": wire}
     made = real.run(choreographed, args=args, faults=HARD)

@@ -128,9 +128,7 @@ def test_under_this_fault_every_effect_is_there_once(faults: list[Fault]) -> Non
     assert wrong(found, ALL) == [] and found["dead"] == []
 
 
-def test_two_relays_at_once_publish_what_one_does_and_the_second_takes_over_when_the_first_dies() -> (
-    None
-):
+def test_two_relays_publish_what_one_does_and_one_takes_over_from_the_dead() -> None:
     both = run(choreographed, seed=None, args={"orders": ALL, "relays": 2, **PATIENT})
     messages = [event.data["id"] for event in both.history.of("published")]
     assert len(messages) == len(set(messages)) and wrong(both.result, ALL) == []

@@ -58,7 +58,8 @@ def test_any_body_and_any_key_get_an_answer_that_can_be_read_and_never_a_500(dat
         @example(body=b"[" * 100_000, key=None, kind=JSON)
         @example(body=b'{"items": 1' + b"0" * 5000 + b"}", key=None, kind=JSON)
         @example(
-            body=b'{"items": [{"sku": "\\ud800", "quantity": NaN}], "customer": "\\u0000", "country": 1}',
+            body=b'{"items": [{"sku": "\\ud800", "quantity": NaN}],'
+            b' "customer": "\\u0000", "country": 1}',
             key=None,
             kind=JSON,
         )

@@ -95,9 +95,7 @@ def test_under_this_fault_nothing_is_oversold_and_every_buyer_is_told_the_truth(
             assert Counter(result["answers"]) == {201: STOCK, 409: BUYERS - STOCK}
 
 
-def test_while_redis_cannot_be_reached_the_lock_sells_nothing_and_the_database_alone_sells_all() -> (
-    None
-):
+def test_without_redis_the_lock_sells_nothing_and_the_database_alone_sells_all() -> None:
     for seed in range(3):
         sold = {
             locked: run(

@@ -139,7 +139,8 @@ def test_the_database_itself_refuses_a_second_refund(database: str) -> None:
             async with desk.engine.begin() as connection:
                 await connection.execute(
                     text(
-                        "UPDATE accounts SET refunded_cents = refunded_cents + 60 WHERE customer = 'ada'"
+                        "UPDATE accounts SET refunded_cents = refunded_cents + 60"
+                        " WHERE customer = 'ada'"
                     )
                 )
 

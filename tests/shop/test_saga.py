@@ -171,7 +171,8 @@ def test_an_order_is_accepted_at_once_and_its_location_says_what_became_of_it(
         ),
         (
             {**cart(), "items": [{"sku": "tent", "quantity": 9}]},
-            "reserve_stock: TurnedDown: 9 of 'tent' wanted, 3 available; nothing of this order was sold",
+            "reserve_stock: TurnedDown: 9 of 'tent' wanted, 3 available; "
+            "nothing of this order was sold",
             ["cancel_order"],
         ),
     ],

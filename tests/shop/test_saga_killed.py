@@ -129,7 +129,8 @@ async def kill(url: str, times: int, *, inbox: bool = True) -> tuple[dict[str, A
 async def look(engine: AsyncEngine) -> dict[str, Any]:
     orders = """SELECT s.id, s.status, p.state AS payment, a.state AS allocation, b.state AS parcel,
                 o.status AS placed
-                FROM sagas s LEFT JOIN payments p ON p.reference = s.id LEFT JOIN allocations a ON a.reference = s.id
+                FROM sagas s LEFT JOIN payments p ON p.reference = s.id
+                LEFT JOIN allocations a ON a.reference = s.id
                 LEFT JOIN parcels b ON b.reference = s.id LEFT JOIN orders o ON o.id = s.id"""
     repeated = """SELECT count(*) FROM (SELECT saga_id FROM saga_log WHERE event = 'started'
                   GROUP BY saga_id, step, direction HAVING count(*) > 1) AS again"""

@@ -17,7 +17,8 @@ from labkit.shop import warehouse
 from tests.support.engines import engine_on
 
 ORDERED_IN_ANOTHER_WAY = """CREATE TABLE allocation_lines (
-    reference VARCHAR(64) NOT NULL, sku VARCHAR(64) COLLATE NOCASE NOT NULL, quantity INTEGER NOT NULL,
+    reference VARCHAR(64) NOT NULL, sku VARCHAR(64) COLLATE NOCASE NOT NULL,
+    quantity INTEGER NOT NULL,
     PRIMARY KEY (reference, sku)
 )"""
 """As on a PostgreSQL with en_US.UTF-8: "a" comes before "B", which `sorted` puts first."""
