@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -35,6 +35,7 @@ from tests.messaging.in_memory import Memory
 from tests.shop.shops import ONE_TENT, cart
 from tests.shop.test_orders import assert_problem
 from tests.shop.test_orders_any_input import bodies
+from tests.support.depth import examples
 from tests.support.engines import engine_on, lost_commit
 
 Ids = Callable[[str], str]
@@ -251,13 +252,7 @@ def test_any_body_gets_an_answer_that_can_be_read_and_never_a_500(way: str) -> N
         runner.run(open_all(engine))
         front = Front(engine, way)
 
-        @settings(
-            max_examples=60,
-            derandomize=True,
-            database=None,
-            deadline=None,
-            suppress_health_check=[HealthCheck.too_slow],
-        )
+        @examples("fair", suppress_health_check=[HealthCheck.too_slow])
         @given(body=bodies)
         def check(body: bytes) -> None:
             headers = {"Content-Type": "application/json"}
