@@ -2,8 +2,8 @@
 
 Figures are byte-stable on one version of matplotlib: elsewhere nbval leaves the SVG out, also the
 one in an `<img>`, and compares the alternative texts and the tables beside it. A PNG shows measured
-times and is never compared. And what is started under `nohup`, or in the background of a script, ignores
-signals that the tests are about: here it no longer does."""
+times and is never compared. And what is started under `nohup`, or in the background of a script,
+ignores signals that the tests are about: here it no longer does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fixtures of every test: databases, Redis servers, and a registry of judges of the test's own."""
+"""The fixtures of every test: databases, Redis servers, and a test's own registry of judges."""
 
 from __future__ import annotations
 

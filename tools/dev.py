@@ -106,11 +106,13 @@ def make_venv(uv):
         must(uv, "venv", "--quiet", "--clear", "--python", python or ">=3.11", VENV)
     elif not python:
         fail(
-            f"needs Python 3.11 or newer, found {sys.version.split()[0]}; install one, or uv, which brings its own"
+            f"needs Python 3.11 or newer, found {sys.version.split()[0]}; install one, or uv, "
+            "which brings its own"
         )
     elif answer(python, "-c", "import ensurepip") is None:
         fail(
-            f"{python} has no working venv module; on Debian and Ubuntu: apt-get install python3-venv"
+            f"{python} has no working venv module; on Debian and Ubuntu: apt-get install "
+            "python3-venv"
         )
     else:
         must(python, "-m", "venv", "--clear", VENV)
@@ -203,7 +205,7 @@ def lab(arguments):
 
 
 def in_venv(environment):
-    """The environment with .venv active, so that `python` in JupyterLab's terminal is the course's."""
+    """The environment with .venv active: JupyterLab's terminal finds the course's `python`."""
     path = str(VENV_PYTHON.parent) + os.pathsep + environment.get("PATH", "")
     return dict(environment, PATH=path, VIRTUAL_ENV=str(VENV))
 

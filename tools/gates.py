@@ -55,7 +55,10 @@ def counts(notebook: NotebookNode) -> Iterator[str]:
         if not cell.source.strip():
             yield f"cell {place} is an empty code cell"
         if cell.execution_count != expected:
-            yield f"cell {place} has execution count {cell.execution_count}, not {expected}: run it all, in order"
+            yield (
+                f"cell {place} has execution count {cell.execution_count}, not {expected}: run it "
+                "all, in order"
+            )
 
 
 def streams(notebook: NotebookNode) -> Iterator[str]:
@@ -73,7 +76,10 @@ def volatile(notebook: NotebookNode) -> Iterator[str]:
             for what, pattern in VOLATILE.items():
                 found = pattern.search(text)
                 if found:
-                    yield f"cell {place} shows {what}: {first_line(text[max(0, found.start() - 20) : found.end() + 20])}"
+                    yield (
+                        f"cell {place} shows {what}: "
+                        f"{first_line(text[max(0, found.start() - 20) : found.end() + 20])}"
+                    )
 
 
 def endings(notebook: NotebookNode) -> Iterator[str]:
@@ -103,7 +109,10 @@ def figures(notebook: NotebookNode) -> Iterator[str]:
                     "a notebook of a fresh clone hides it"
                 )
             if data.keys() & {"image/png", "image/jpeg"} and (not words or words.startswith("<")):
-                yield f"cell {place} shows a picture whose text is {words!r}: it must say what the picture shows"
+                yield (
+                    f"cell {place} shows a picture whose text is {words!r}: it must say what the "
+                    "picture shows"
+                )
             yield from pictures_in_text(place, data.get("text/html", ""))
 
 

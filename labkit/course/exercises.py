@@ -55,7 +55,8 @@ class Result:
         """Run the failing schedule again, with the answer as it is now, and return the run."""
         if self._again is None:
             raise ExerciseError(
-                f"replay needs a failing run, and this check of {self.exercise} has none: it is {self.status!r}"
+                f"replay needs a failing run, and this check of {self.exercise} has none: "
+                f"it is {self.status!r}"
             )
         return self._again()
 
@@ -73,7 +74,10 @@ class Result:
         broke = without_addresses(self.verdict.evidence or f"broken: {self.verdict.claim}")
         title = f"{self.exercise}: {broke}"
         who = ", ".join(_nodes(self.run))
-        alt = f"Space-time diagram of the smallest failing run, {faults}, between {who}. What broke: {broke}."
+        alt = (
+            f"Space-time diagram of the smallest failing run, {faults}, between {who}. "
+            f"What broke: {broke}."
+        )
         return spacetime(
             self.run, title=title, alt=alt, subtitle=f"the smallest failing run, {faults}"
         )
@@ -92,9 +96,9 @@ def check(id: str, answer: Any, *, budget: int | None = None, counts: bool = Tru
     """Judge `answer`, the reader's class or function, as exercise `id`.
 
     `budget` is how many schedules to try (each exercise has its own usual number). With
-    `counts=False` the outcome is left out of the reader's progress, as in a demonstration. What the answer
-    prints meanwhile is held back. Raises `ExerciseError` for an exercise that does not exist or a
-    budget below 1."""
+    `counts=False` the outcome is left out of the reader's progress, as in a demonstration. What
+    the answer prints meanwhile is held back. Raises `ExerciseError` for an exercise that does not
+    exist or a budget below 1."""
     found = find(id)
     limit = found.budget if budget is None else budget
     if limit < 1:

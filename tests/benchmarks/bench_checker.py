@@ -103,7 +103,10 @@ def main() -> None:
     ratios = [float(row["ratio"]) for row in rows]
     mean = prod(ratios) ** (1 / len(ratios))
     low, high = min(ratios), max(ratios)
-    note = f"labkit's speed is {low:.1f} to {high:.1f} times detangle's, {mean:.1f} in the geometric mean; times per history"
+    note = (
+        f"labkit's speed is {low:.1f} to {high:.1f} times detangle's, {mean:.1f} in the geometric "
+        "mean; times per history"
+    )
     report("checker", rows, packages=["detangle"], note=note)
 
 

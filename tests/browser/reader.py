@@ -20,15 +20,19 @@ from tests.browser.server import Lab
 RUN_SECONDS = 180
 PAGE_HEIGHT = 1400
 STATE = """() => {
-  const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(each => each.textContent);
+  const found = document.querySelectorAll('.jp-CodeCell .jp-InputPrompt');
+  const prompts = [...found].map(each => each.textContent);
   const status = document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status;
   if (prompts.some(text => text.includes('*')) || status !== 'idle') return 'busy';
   return prompts.some(text => /\\[\\d+\\]/.test(text)) ? 'done' : 'blank';
 }"""
-FIGURES = """() => [...document.querySelectorAll('.jp-RenderedImage img, .jp-RenderedSVG :is(img, svg)')].map(each => {
-  const box = each.getBoundingClientRect();
-  return box.width > 10 && box.height > 10 && each.naturalWidth !== 0;
-})"""
+FIGURES = """() => {
+  const found = document.querySelectorAll('.jp-RenderedImage img, .jp-RenderedSVG :is(img, svg)');
+  return [...found].map(each => {
+    const box = each.getBoundingClientRect();
+    return box.width > 10 && box.height > 10 && each.naturalWidth !== 0;
+  });
+}"""
 
 
 @dataclass(frozen=True)

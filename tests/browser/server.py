@@ -123,8 +123,10 @@ def jupyterlab(notebooks: Path, scratch: Path, *, stripped: bool = True) -> Iter
         "JUPYTERLAB_WORKSPACES_DIR": str(scratch / "workspaces"),
     }
     options = [
-        "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={lab.url.rsplit(':', 1)[1]}", "--ServerApp.port_retries=0",
-        f"--IdentityProvider.token={lab.token}", f"--ServerApp.root_dir={lab.root}", "--ServerApp.terminals_enabled=False",
+        "--no-browser", "--allow-root",
+        "--ip=127.0.0.1", f"--port={lab.url.rsplit(':', 1)[1]}", "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={lab.token}", f"--ServerApp.root_dir={lab.root}",
+        "--ServerApp.terminals_enabled=False",
         "--LabApp.expose_app_in_browser=True",
         "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]  # fmt: skip

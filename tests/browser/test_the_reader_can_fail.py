@@ -1,4 +1,4 @@
-"""The browser check is proved able to fail: a notebook with an error in the middle is seen as one."""
+"""The browser check is proved able to fail: an error in the middle of a notebook is seen."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def test_an_error_and_the_cells_that_never_ran_are_seen(lab: Lab, page: Page) ->
 
 
 def test_a_figure_that_is_not_on_the_page_is_missed(lab: Lab, page: Page) -> None:
-    svg = "<svg xmlns='http://www.w3.org/2000/svg' width='{0}' height='{0}'><rect width='{0}' height='{0}'/></svg>"
+    svg = (
+        "<svg xmlns='http://www.w3.org/2000/svg' width='{0}' height='{0}'>"
+        "<rect width='{0}' height='{0}'/></svg>"
+    )
     write(
         lab,
         "figures.ipynb",

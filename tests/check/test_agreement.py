@@ -19,7 +19,7 @@ from tests.check.sequential import explained, played
 
 
 def small_histories(kind: str, count: int) -> Iterator[list[Operation]]:
-    """Up to eight calls: true ones, ones with lost answers, ones with one or two answers falsified."""
+    """Up to eight calls: true ones, some with lost answers, some with one or two falsified ones."""
     rng = random.Random(f"small {kind}")
     for _ in range(count):
         lost, falsified = rng.choice([0, 0.2, 0.5]), rng.randint(0, 2)

@@ -127,7 +127,8 @@ def test_a_lease_that_ran_out_under_its_holder_is_told_as_two_holders() -> None:
         "    1  a: acquire() → True  then a holds the lock\n"
         "  Next must come this, and it does not fit:\n"
         "    b: acquire() → True  could not be placed: a holds the lock\n"
-        "  Called only after b: acquire() → True had returned: a: release() → False, b: release() → True.\n"
+        "  Called only after b: acquire() → True had returned: a: release() → False, "
+        "b: release() → True.\n"
         "  Every order was tried (2 states)."
     )
 

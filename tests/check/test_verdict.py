@@ -1,4 +1,4 @@
-"""A verdict is a value: only `holds` is true, and it prints as what was claimed and why it is so."""
+"""A verdict is a value: only `holds` is true, and it prints what was claimed and why it is so."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from labkit.world import Run, World
 
 
 async def shop(world: World, lock_type: Any) -> None:
-    """Two orders for one unit, each reading the stock and writing it back under the reader's lock."""
+    """Two orders for one unit, each reading and writing the stock under the reader's lock."""
     await world.redis().set("stock", 1)
 
     async def order(name: str) -> None:

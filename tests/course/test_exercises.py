@@ -154,9 +154,9 @@ def test_an_exception_is_shown_as_the_readers_with_the_readers_line() -> None:
     result = check("99.1-1", answers.Raises)
     assert result.status == "error"
     first, second = str(result).splitlines()[:2]
-    assert (
-        first
-        == "99.1-1 stopped: your code raised AttributeError: 'NoneType' object has no attribute 'decode'"
+    assert first == (
+        "99.1-1 stopped: your code raised AttributeError: 'NoneType' object has no attribute "
+        "'decode'"
     )
     assert second.endswith("in Raises.release:  holder.decode()")
     assert "labkit" not in str(result) and "/" not in str(result)

@@ -535,20 +535,32 @@ EXERCISES = (
             compensate_by_popping,
         ),
         wrong={
-            compensate_forwards: "payments, stock were done in this order, and undone as payments, stock",
-            compensate_until_one_fails: "payments was done, and never undone: stock was down, and compensate stopped",
-            compensate_and_let_it_out: "payments is down, and compensate raised that instead of returning",
+            compensate_forwards: (
+                "payments, stock were done in this order, and undone as payments, stock"
+            ),
+            compensate_until_one_fails: (
+                "payments was done, and never undone: stock was down, and compensate stopped"
+            ),
+            compensate_and_let_it_out: (
+                "payments is down, and compensate raised that instead of returning"
+            ),
             compensate_and_keep_quiet: "payments could not be undone, and compensate returned []",
-            compensate_with_the_last_result: "payments was undone with the result of stock, and not with what it had",
+            compensate_with_the_last_result: (
+                "payments was undone with the result of stock, and not with what it had"
+            ),
             compensate_all_at_once: "payments was undone before stock had answered",
             compensate_a_failure_twice: "payments was undone 2 times",
-            compensate_catching_everything: "compensate was cancelled while it waited for payments, and took that for",
+            compensate_catching_everything: (
+                "compensate was cancelled while it waited for payments, and took that for"
+            ),
         },
         raising={
             compensate_a_step_without_its_result: "AttributeError",
         },
         odd={
-            compensate_and_return_nothing: "compensate must return a list of the names of steps, it returned None",
+            compensate_and_return_nothing: (
+                "compensate must return a list of the names of steps, it returned None"
+            ),
         },
     ),
     Exercise(
@@ -561,13 +573,23 @@ EXERCISES = (
             place_asking_again,
         ),
         wrong={
-            place_undoing_what_finished: "left the goods behind: reserve was not answered in time, and that does not",
+            place_undoing_what_finished: (
+                "left the goods behind: reserve was not answered in time, and that does not"
+            ),
             place_undoing_once: "place said 'cancelled' before the goods had been given back",
             place_letting_the_undo_raise: "place raised TimeoutError (no answer to release)",
-            place_taking_silence_for_yes: "place said 'placed', without the goods: reserve was not answered in time",
-            place_catching_refusals_only: "place raised TimeoutError (no answer to reserve) and left the goods behind",
-            place_undoing_forwards: "reserve, charge, book come in this order, and were undone as release, refund",
-            place_undoing_in_the_background: "place said 'cancelled' before the goods had been given back",
+            place_taking_silence_for_yes: (
+                "place said 'placed', without the goods: reserve was not answered in time"
+            ),
+            place_catching_refusals_only: (
+                "place raised TimeoutError (no answer to reserve) and left the goods behind"
+            ),
+            place_undoing_forwards: (
+                "reserve, charge, book come in this order, and were undone as release, refund"
+            ),
+            place_undoing_in_the_background: (
+                "place said 'cancelled' before the goods had been given back"
+            ),
             place_all_at_once: "place asked to charge before reserve had succeeded",
             place_in_reverse_order: "place asked to book before charge had succeeded",
             place_going_on_after_a_refusal: "place asked to charge before reserve had succeeded",
@@ -588,22 +610,37 @@ EXERCISES = (
             drive_announcing_everything_first,
         ),
         wrong={
-            drive_once: "drive said 'completed' after a crash, without the goods, the money, a parcel and a mail",
-            drive_taking_started_for_done: "drive said 'completed' after a crash, without the goods",
-            drive_undoing_what_is_done: "drive said 'cancelled' after a crash and left the goods behind",
+            drive_once: (
+                "drive said 'completed' after a crash, without the goods, the money, a parcel "
+                "and a mail"
+            ),
+            drive_taking_started_for_done: (
+                "drive said 'completed' after a crash, without the goods"
+            ),
+            drive_undoing_what_is_done: (
+                "drive said 'cancelled' after a crash and left the goods behind"
+            ),
             drive_writing_done_too_early: "drive said 'completed' after a crash, without the goods",
             drive_turning_back_after_every_crash: "cancelled",
-            drive_giving_up_on_silence: "drive said 'cancelled' after a lost answer and left a mail behind",
+            drive_giving_up_on_silence: (
+                "drive said 'cancelled' after a lost answer and left a mail behind"
+            ),
             drive_forgetting_the_direction: "drive said 'completed' after a crash, without",
             drive_back_over_the_pivot: "left a mail behind",
             drive_without_the_log: "drive asked for reserve with no word of it in the log",
             drive_writing_nothing_ahead: "drive asked for reserve with no word of it in the log",
             drive_charging_first: "drive asked to charge before reserve had succeeded",
-            drive_asking_for_everything_again: "the log said that reserve is done, and drive started it again",
+            drive_asking_for_everything_again: (
+                "the log said that reserve is done, and drive started it again"
+            ),
         },
         odd={
-            drive_with_statuses_of_its_own: "one of started, done, undone, got 'reserve' and 'begun'",
-            drive_undoing_a_mail: "send is retriable: it is never undone, it is asked until it is done",
+            drive_with_statuses_of_its_own: (
+                "one of started, done, undone, got 'reserve' and 'begun'"
+            ),
+            drive_undoing_a_mail: (
+                "send is retriable: it is never undone, it is asked until it is done"
+            ),
         },
     ),
 )

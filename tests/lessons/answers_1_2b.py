@@ -58,7 +58,8 @@ async def apply_comparing_once(do: Any, event: str) -> bool:
     [(status,)] = await do("SELECT status FROM orders WHERE id = :order")
     if status in ("completed", "cancelled", STATUS[event]):
         return False
-    guarded = "UPDATE orders SET status = :new WHERE id = :order AND status = :old"  # and if it is not: nothing, for ever
+    # When the status is another one by now, nothing changes, and nothing ever will.
+    guarded = "UPDATE orders SET status = :new WHERE id = :order AND status = :old"
     return bool(await do(guarded, new=STATUS[event], old=status))
 
 
@@ -350,14 +351,28 @@ EXERCISES = (
         right=(apply_guarded,),
         right_too=(apply_by_version,),
         wrong={
-            apply_unconditionally: "the order was completed, and PaymentProcessed, which came later, made it paid",
-            apply_after_a_look: "the order was completed, and PaymentProcessed, which came later, made it paid",
-            apply_only_to_pending: "InventoryReserved was heard, and in the end the order is still paid",
-            apply_only_to_paid: "InventoryReserved was heard, and in the end the order is still pending",
-            apply_unless_cancelled: "the order was completed, and PaymentProcessed, which came later, made it paid",
+            apply_unconditionally: (
+                "the order was completed, and PaymentProcessed, which came later, made it paid"
+            ),
+            apply_after_a_look: (
+                "the order was completed, and PaymentProcessed, which came later, made it paid"
+            ),
+            apply_only_to_pending: (
+                "InventoryReserved was heard, and in the end the order is still paid"
+            ),
+            apply_only_to_paid: (
+                "InventoryReserved was heard, and in the end the order is still pending"
+            ),
+            apply_unless_cancelled: (
+                "the order was completed, and PaymentProcessed, which came later, made it paid"
+            ),
             apply_to_every_order: "PaymentProcessed is about order-1, and it made order-2 paid",
-            apply_paying_for_the_lost: "PaymentProcessed made the order 'completed'; it means 'paid'",
-            apply_and_say_true: "apply said True of PaymentProcessed, and the order had not changed",
+            apply_paying_for_the_lost: (
+                "PaymentProcessed made the order 'completed'; it means 'paid'"
+            ),
+            apply_and_say_true: (
+                "apply said True of PaymentProcessed, and the order had not changed"
+            ),
             apply_comparing_once: "PaymentProcessed",
         },
         raising={
@@ -380,13 +395,17 @@ EXERCISES = (
             consume_after_a_look: "m1 was delivered twice, and its effect is there twice",
             consume_entered_first: "m1 was acknowledged, and its effect is not there",
             consume_entered_last: "m1 was delivered twice, and its effect is there twice",
-            consume_and_swallow: "m1's effect raised, and half of it was committed: a charge, and no receipt",
+            consume_and_swallow: (
+                "m1's effect raised, and half of it was committed: a charge, and no receipt"
+            ),
             consume_remembering: "m1 was delivered twice, and its effect is there twice",
             consume_nothing: "m1 was acknowledged, and its effect is not there",
         },
         raising={
             consume_with_a_typo: "in consume_with_a_typo:  await effect(connection.conection)",
-            consume_without_conflict: "in consume_without_conflict:  await connection.execute(text(",
+            consume_without_conflict: (
+                "in consume_without_conflict:  await connection.execute(text("
+            ),
         },
     ),
     Exercise(
@@ -408,11 +427,15 @@ EXERCISES = (
             relay_in_any_order: "event 1 was published after event 3: the stream has 3, 1, 2",
             relay_at_once: "event 1 was published after event 2: the stream has 2, 1",
             relay_skipping: "event 1 was published after event 2: the stream has 2, 1",
-            relay_twice: "nothing went wrong, and event 1 was published more than once: the stream has 1, 1",
+            relay_twice: (
+                "nothing went wrong, and event 1 was published more than once: the stream has 1, 1"
+            ),
         },
         raising={
             relay_of_rows: "in relay_of_rows:  await publish(row)",
-            relay_misspelt: "in unsent:  return list((await connection.execute(statement)).scalars())",
+            relay_misspelt: (
+                "in unsent:  return list((await connection.execute(statement)).scalars())"
+            ),
         },
     ),
 )

@@ -1,4 +1,4 @@
-"""The judge of 00-1: the stub is told kindly, the right answer passes, the wrong ones are caught."""
+"""The judge of 00-1: a kind word for the stub, the right answer passes, the wrong ones fail."""
 
 from __future__ import annotations
 

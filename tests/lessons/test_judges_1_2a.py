@@ -45,7 +45,7 @@ def test_a_right_place_is_never_blamed(right: Any, faults: list[Any], refuses: s
 
 
 def _strikes(fault: Any, refuses: str | None) -> bool:
-    """Whether there is an event for this fault to wait for, when the first step is refused already."""
+    """Whether this fault has an event to wait for when the very first step is refused."""
     return not (isinstance(fault, LoseReply) and refuses == "reserve" and fault.nth > 2)
 
 

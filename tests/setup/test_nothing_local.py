@@ -11,8 +11,10 @@ import pytest
 from tools.dev import ROOT
 
 INDEX = re.compile(
-    r"(?:index[-_]url|find[-_]links|trusted[-_]host)[ =:\"']+\S*[/.]"  # an option with a place behind it
-    r"|https?://[^\s/\"')>]*(?:pypi|pythonhosted|registry|mirror|artifactory|nexus|devpi|anaconda)[^\s\"')>]*"
+    # An option with a place behind it, then two kinds of address.
+    r"(?:index[-_]url|find[-_]links|trusted[-_]host)[ =:\"']+\S*[/.]"
+    r"|https?://[^\s/\"')>]*"
+    r"(?:pypi|pythonhosted|registry|mirror|artifactory|nexus|devpi|anaconda)[^\s\"')>]*"
     r"|https?://\S+/simple\b",
     re.I,
 )

@@ -43,9 +43,7 @@ async def late_commit(world: World) -> Any:
         return (await connection.execute(text("select count(*) from t"))).scalar()
 
 
-def test_a_commit_whose_client_gave_up_is_carried_out_when_the_paused_database_wakes_as_postgresql_does() -> (
-    None
-):
+def test_a_paused_database_carries_out_a_commit_whose_client_gave_up_as_postgresql_does() -> None:
     assert run(late_commit, faults=[Pause("database", after="wrote", for_=5)]).result == 1
 
 
@@ -278,7 +276,8 @@ from labkit.world import LoseReply
 from sqlalchemy import text
 async def s(world):
     try:
-        async with world.database(timeout=1).connect() as connection: await connection.execute(text("select 1"))
+        async with world.database(timeout=1).connect() as connection:
+            await connection.execute(text("select 1"))
     except Exception: pass
 async def m(world): await world.join(world.node("a").start(s, world))
 run(m, faults=[LoseReply(label="ROLLBACK", at=0)])

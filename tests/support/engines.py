@@ -45,7 +45,7 @@ async def sqlite_threads_have_ended() -> None:
 
 @contextmanager
 def lost_commit(engine: AsyncEngine, nth: int = 1, *, executed: bool = True) -> Iterator[None]:
-    """The connection breaks at the `nth` commit of the block: after the database did it, or before."""
+    """The connection breaks at the `nth` commit, after the database carried it out or before."""
     dialect: Any = engine.sync_engine.dialect
     original, seen = dialect.do_commit, 0
 

@@ -13,7 +13,8 @@ from labkit.world import World
 
 Increment = Callable[[Redis], Awaitable[object]]
 HINTS = (
-    "Between your read and your write, another client can read what you have read. Which of the two could be left out?",
+    "Between your read and your write, another client can read what you have read. Which of the "
+    "two could be left out?",
     "Redis runs one command at a time. Look for the command that reads, adds and writes in one.",
 )
 

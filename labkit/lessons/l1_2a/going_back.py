@@ -118,20 +118,32 @@ def _wrong(run: Run) -> str | None:
     asked = [call.data["step"] for call in calls]
     for call in calls:
         if call.data["result"] != results[call.data["step"]]:
-            return f"{call.data['step']} was undone with {_whose(call, results)}, and not with what it had returned itself"
+            return (
+                f"{call.data['step']} was undone with {_whose(call, results)}, and not with what "
+                "it had returned itself"
+            )
     if run.history.of("stopped"):
         return None
     if struck := run.history.of("cancelled"):
-        return f"compensate was cancelled while it waited for {struck[0].data['step']}, and took that for a failure of the step"
+        return (
+            f"compensate was cancelled while it waited for {struck[0].data['step']}, and took "
+            "that for a failure of the step"
+        )
     for name in backwards:
         if name not in asked:
             return f"{name} was done, and never undone{_because(run, asked)}"
         if asked.count(name) > 1:
             return f"{name} was undone {asked.count(name)} times"
     if raised := run.history.of("raised"):
-        return f"{raised[0].data['error']}, and compensate raised that instead of returning which steps are left"
+        return (
+            f"{raised[0].data['error']}, and compensate raised that instead of returning which "
+            "steps are left"
+        )
     if asked != backwards:
-        return f"{', '.join(run.args['done'])} were done in this order, and undone as {', '.join(asked)}"
+        return (
+            f"{', '.join(run.args['done'])} were done in this order, and undone as "
+            f"{', '.join(asked)}"
+        )
     if early := _overlap(run):
         return early
     failed, said = (
@@ -184,9 +196,10 @@ IN_REVERSE = Invariant(
     "1.2a-1",
     title="Compensate in reverse",
     hints=(
-        "The guide's loop goes backwards, and goes on after an error: both are right. What does it do with the error?",
-        "`for step, result in reversed(done)`, a `try` around `await step.undo(result)`, and in the `except Exception` "
-        "the step's name goes into the list that you return.",
+        "The guide's loop goes backwards, and goes on after an error: both are right. What does "
+        "it do with the error?",
+        "`for step, result in reversed(done)`, a `try` around `await step.undo(result)`, and in "
+        "the `except Exception` the step's name goes into the list that you return.",
     ),
     budget=100,
 )

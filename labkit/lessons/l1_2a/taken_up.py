@@ -113,7 +113,10 @@ def _harm(run: Run) -> str | None:
     for event in run.history.of("raised"):
         return f"drive raised {event.data['error']}{after} {after_all(at_last)}"
     if run.history.of("gave up waiting"):
-        return f"{after.strip()} drive did not come to an end within {PATIENCE:g} s, and left {told(at_last)} behind"
+        return (
+            f"{after.strip()} drive did not come to an end within {PATIENCE:g} s, and left "
+            f"{told(at_last)} behind"
+        )
     if len(set(answers)) > 1:
         return f"drive said {answers[0]!r} and, called again, {answers[-1]!r}"
     if answers[-1:] == ["completed"] and (
@@ -167,9 +170,11 @@ BY_THE_LOG = Invariant(FINISHED.claim, _fault)
     "1.2a-3",
     title="Take it up after a crash",
     hints=(
-        "What does `started` mean after a crash? Asking again is safe. And how does the log show that you were turning back?",
-        "Read the log first: an `undone` in it gives the direction. Forward, pass over what is `done`; backward, go over what "
-        "is `started` or `done`. Either way, ask until there is an answer, and write it down. Then the pivot needs no rule.",
+        "What does `started` mean after a crash? Asking again is safe. And how does the log show "
+        "that you were turning back?",
+        "Read the log first: an `undone` in it gives the direction. Forward, pass over what is "
+        "`done`; backward, go over what is `started` or `done`. Either way, ask until there is an "
+        "answer, and write it down. Then the pivot needs no rule.",
     ),
     budget=400,
 )

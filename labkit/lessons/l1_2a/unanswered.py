@@ -144,8 +144,9 @@ IN_ORDER = Invariant(SETTLED.claim, _fault)
     title="Compensate the unknown",
     hints=(
         "After a time-out, which steps *may* have happened? And what if an undo times out?",
-        "Keep a list, and put a step into it *before* its `do`. On `Refused` or `TimeoutError`, go through the list backwards, "
-        "and repeat each `undo` in a `while True` until it does not raise `TimeoutError`.",
+        "Keep a list, and put a step into it *before* its `do`. On `Refused` or `TimeoutError`, "
+        "go through the list backwards, and repeat each `undo` in a `while True` until it does "
+        "not raise `TimeoutError`.",
     ),
     budget=240,
 )

@@ -136,10 +136,11 @@ TRUE_WORD = replace(TRUE_TO_EVENTS, test=_wrong_word)
     "1.2b-1",
     title="Events out of order",
     hints=(
-        "Between your SELECT and your UPDATE the other worker may change the row. Which statement looks and changes in one "
-        "step? And which statuses may each event start from?",
-        "One `UPDATE orders SET status = … WHERE id = :order AND status IN (…)` for each event: 'paid' only from 'pending', "
-        "the two ends from 'pending' or 'paid'. Whether it changed a row is in what `do` returns.",
+        "Between your SELECT and your UPDATE the other worker may change the row. Which statement "
+        "looks and changes in one step? And which statuses may each event start from?",
+        "One `UPDATE orders SET status = … WHERE id = :order AND status IN (…)` for each event: "
+        "'paid' only from 'pending', the two ends from 'pending' or 'paid'. Whether it changed a "
+        "row is in what `do` returns.",
     ),
     budget=150,
 )

@@ -54,9 +54,8 @@ async def once_only(
         await setup.execute(text("CREATE TABLE charges (message TEXT NOT NULL)"))
         await setup.execute(text("CREATE TABLE receipts (message TEXT NOT NULL)"))
     queue = list(deliveries)
-    pending: dict[
-        str, str
-    ] = {}  # what a worker was given and has not acknowledged; its broker remembers, whatever becomes of it
+    # Given to a worker and not acknowledged. The broker remembers, whatever becomes of the worker.
+    pending: dict[str, str] = {}
     tried: Counter[str] = Counter()
 
     def effect_of(message: str) -> Effect:
@@ -126,7 +125,10 @@ def _wrong_count(run: Run) -> str | None:
             event.data["message"] == message for event in run.history.of("acknowledged")
         )
         if there > 1:
-            return f"{message} was delivered {_times(run, message)}, and its effect is there {_how_often(there)}"
+            return (
+                f"{message} was delivered {_times(run, message)}, and its effect is there "
+                f"{_how_often(there)}"
+            )
         if there != receipts:
             return (
                 f"{message}'s effect raised, and half of it was committed: a charge, and no receipt"
@@ -173,10 +175,12 @@ DONE = replace(ONCE, test=_not_done)
     "1.2b-2",
     title="An idempotent consumer",
     hints=(
-        "Two facts must become true together: that the message was seen, and that its effect is there. What commits two facts "
-        "together? And which of two deliveries at the same moment may go on?",
-        "One transaction: INSERT the message into `inbox` with ON CONFLICT DO NOTHING, look at `rowcount`, and only when it is "
-        "1 `await effect(connection)` on the same connection. Let what `effect` raises go through: both are rolled back.",
+        "Two facts must become true together: that the message was seen, and that its effect is "
+        "there. What commits two facts together? And which of two deliveries at the same moment "
+        "may go on?",
+        "One transaction: INSERT the message into `inbox` with ON CONFLICT DO NOTHING, look at "
+        "`rowcount`, and only when it is 1 `await effect(connection)` on the same connection. Let "
+        "what `effect` raises go through: both are rolled back.",
     ),
     budget=150,
 )

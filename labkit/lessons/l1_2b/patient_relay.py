@@ -126,7 +126,10 @@ def _lost_or_late(run: Run) -> str | None:
             return f"event {number} was committed and never published"
     for before, after in pairwise(first):
         if after < before:
-            return f"event {after} was published after event {before}: the stream has {_listed(numbers)}"
+            return (
+                f"event {after} was published after event {before}: the stream has "
+                f"{_listed(numbers)}"
+            )
     return None
 
 
@@ -139,7 +142,10 @@ def _needless(run: Run) -> str | None:
         return f"event {unsent[0]} was published and is still marked as unsent"
     if not run.faults and len(set(numbers)) < len(numbers):
         twice = next(number for number in numbers if numbers.count(number) > 1)
-        return f"nothing went wrong, and event {twice} was published more than once: the stream has {_listed(numbers)}"
+        return (
+            f"nothing went wrong, and event {twice} was published more than once: the stream has "
+            f"{_listed(numbers)}"
+        )
     return None
 
 
@@ -158,10 +164,12 @@ NO_MORE = replace(IN_ORDER, test=_needless)
     "1.2b-3",
     title="A relay that neither loses nor reorders",
     hints=(
-        "Publishing and marking are two writes to two systems, so a crash can come between them. Which order of the two loses "
-        "an event, and which only repeats it? And what may the relay do with event 3 while it does not know about event 2?",
-        "SELECT the unsent ones ORDER BY number. For each: publish it, then UPDATE that one row, in a transaction of its own. "
-        "Let an error go through: the next round begins again with the first event that is not marked.",
+        "Publishing and marking are two writes to two systems, so a crash can come between them. "
+        "Which order of the two loses an event, and which only repeats it? And what may the relay "
+        "do with event 3 while it does not know about event 2?",
+        "SELECT the unsent ones ORDER BY number. For each: publish it, then UPDATE that one row, "
+        "in a transaction of its own. Let an error go through: the next round begins again with "
+        "the first event that is not marked.",
     ),
     budget=120,
 )

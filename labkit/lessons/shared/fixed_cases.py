@@ -1,9 +1,9 @@
 """Fixed cases: what every answer to an exercise is run through, whatever a search finds.
 
 They are cheap, and they do not depend on luck. A judge runs them after its search, because what a
-search finds is shrunk, and a smaller run explains more. A search of a hundred runs once missed a relay that
-skips an event whose publication failed; the case "the first publication fails, the second does not"
-cannot miss it."""
+search finds is shrunk, and a smaller run explains more. A search of a hundred runs once missed a
+relay that skips an event whose publication failed; the case "the first publication fails, the
+second does not" cannot miss it."""
 
 from __future__ import annotations
 
