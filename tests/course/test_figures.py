@@ -16,9 +16,21 @@ from typing import Any
 import matplotlib
 import pytest
 from IPython.core.formatters import DisplayFormatter
+from matplotlib.colors import to_hex
+from matplotlib.text import Text
 
 from labkit.course.figures import Figure, FigureError, bars, cdf, curve, matrix, spacetime
-from labkit.course.figures.style import CARD, DANGER, INK, MUTED, PALETTE, text_width, wrapped
+from labkit.course.figures._style import (
+    CARD,
+    DANGER,
+    INK,
+    MUTED,
+    PALETTE,
+    SERVICES,
+    service_colours,
+    text_width,
+    wrapped,
+)
 from labkit.course.figures.text import columns, number
 from tests.course.histories import expired_lease
 from tests.course.vision import contrast, difference, seen_by
@@ -31,13 +43,32 @@ WORDS: dict[str, Any] = {
 
 def one_of_each() -> list[Figure]:
     return [
-        curve([0, 1, 2], {"a": [0, 1, 4], "b": [1, 1, 1]}, band={"a": ([0, 0.5, 3], [0.5, 1.5, 5])}, marks={"here": 1.0},
-              xlabel="pause, s", ylabel="share, %", **WORDS),
-        matrix(["x", "y"], ["sold", "oversold"], [[1, 0], [2, 3]], tones=[["good", "good"], ["plain", "bad"]], **WORDS),
+        curve(
+            [0, 1, 2],
+            {"a": [0, 1, 4], "b": [1, 1, 1]},
+            band={"a": ([0, 0.5, 3], [0.5, 1.5, 5])},
+            marks={"here": 1.0},
+            xlabel="pause, s",
+            ylabel="share, %",
+            **WORDS,
+        ),
+        matrix(
+            ["x", "y"],
+            ["sold", "oversold"],
+            [[1, 0], [2, 3]],
+            tones=[["good", "good"], ["plain", "bad"]],
+            **WORDS,
+        ),
         cdf({"poll": [3, 1, 2], "notify": [1, 1, 5]}, xlabel="wait, ms", xscale="log", **WORDS),
-        bars({"ours": 1.04, "theirs": 2.5}, xlabel="time ÷ floor", reference="the floor", highlight="ours", **WORDS),
+        bars(
+            {"ours": 1.04, "theirs": 2.5},
+            xlabel="time ÷ floor",
+            reference="the floor",
+            highlight="ours",
+            **WORDS,
+        ),
         spacetime(expired_lease().history, **WORDS),
-    ]  # fmt: skip
+    ]
 
 
 def digest() -> str:
@@ -135,10 +166,38 @@ def test_a_figure_can_be_kept_as_a_file(tmp_path: Path) -> None:
 
 
 def test_every_text_colour_is_legible_on_the_card() -> None:
-    for ink in (INK, MUTED, DANGER):
-        assert contrast(ink, CARD) >= 4.5
-    for ink in PALETTE:
-        assert contrast(ink, CARD) >= 3.0
+    for ink in (INK, MUTED, DANGER, *PALETTE, *SERVICES.values()):
+        assert contrast(ink, CARD) >= 4.5, ink
+        assert contrast(ink, "#ffffff") >= 4.5, f"white on a bar in {ink}"
+
+
+@pytest.mark.parametrize("figure", one_of_each(), ids=lambda figure: figure.data.split()[0])
+def test_every_text_that_is_drawn_is_legible_on_what_is_behind_it(figure: Figure) -> None:
+    texts = [text for axes in figure.sheet.axes for text in axes.findobj(Text) if text.get_text()]
+    behind = {
+        "white": PALETTE[0],
+        "#ffffff": PALETTE[0],
+        "#0b5a3c": "#d5ecdf",
+        "#8f2108": "#f7d7cd",
+    }
+    for text in texts:
+        ink = str(text.get_color())
+        assert contrast(to_hex(ink), behind.get(ink, CARD)) >= 4.5, (text.get_text(), ink)
+
+
+def test_series_differ_in_marker_and_dash_besides_colour() -> None:
+    lines = {name: [float(i), 1.0] for i, name in enumerate("abcdef")}
+    figure = curve([0, 1], lines, title="t", alt="a", xlabel="x", ylabel="y")
+    drawn = [line for line in figure.sheet.axes[0].lines if len(line.get_xdata()) == 2]
+    assert len({line.get_marker() for line in drawn}) == 6
+    assert len({str(line._dash_pattern) for line in drawn}) == 6
+
+
+def test_a_service_has_the_same_colour_in_every_figure() -> None:
+    shop = service_colours(["orders", "payments", "warehouse", "shipping", "orchestrator", "redis"])
+    assert len(set(shop.values())) == 6
+    assert service_colours(["payments", "someone", "orders"])["payments"] == shop["payments"]
+    assert service_colours(["someone", "payments"])["someone"] != shop["payments"]
 
 
 @pytest.mark.parametrize("eye", ["normal", "protan", "deutan", "tritan"])

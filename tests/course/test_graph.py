@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.course import Figure, FigureError, Reaction, graph, reactions
-from labkit.course.figures.graph_layout import Reactions, heights
+from labkit.course import Figure, FigureError, Handler, graph, handlers_of
+from labkit.course.figures._graph import Table, heights
 from labkit.messaging import EventGraph, Service
 from labkit.shop.choreography import order_services
 from labkit.shop.events import OrderPlaced, ParcelBooked, StockReserved
@@ -26,24 +26,24 @@ from tests.support.depth import examples
 
 WORDS = {"title": "Who hears what & says <what> then", "alt": 'See "the table"'}
 CHAIN = [
-    Reaction("Placed", "payments", ("Charged", "Declined"), "charge"),
-    Reaction("Charged", "shipping", ("Booked",), "book"),
-    Reaction("Declined", "orders", (), "cancel"),
-    Reaction("Booked", "orders", (), "complete"),
+    Handler("Placed", "payments", ("Charged", "Declined"), "charge"),
+    Handler("Charged", "shipping", ("Booked",), "book"),
+    Handler("Declined", "orders", (), "cancel"),
+    Handler("Booked", "orders", (), "complete"),
 ]
-CIRCLE = [*CHAIN[:3], Reaction("Booked", "orders", ("Placed",), "order again")]
+CIRCLE = [*CHAIN[:3], Handler("Booked", "orders", ("Placed",), "order again")]
 EVENTS = tuple("ABCDEF")
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> list[Reaction]:
+def tables(draw: st.DrawFn) -> list[Handler]:
     event, service = st.sampled_from(EVENTS), st.sampled_from(("x", "y", "z"))
     emits = st.lists(event, max_size=2, unique=True).map(tuple)
-    found = draw(st.lists(st.builds(Reaction, event, service, emits), min_size=1, max_size=8))
+    found = draw(st.lists(st.builds(Handler, event, service, emits), min_size=1, max_size=8))
     return list({(one.event, one.service): one for one in found}.values())
 
 
-def all_paths(known: Reactions, start: str, end: str) -> list[int]:
+def all_paths(known: Table, start: str, end: str) -> list[int]:
     """The lengths of every way from start to end without a circle, by trying all orders of the
     events between.
     """
@@ -60,9 +60,9 @@ def all_paths(known: Reactions, start: str, end: str) -> list[int]:
 @given(tables())
 @examples("cheap")
 def test_an_event_stands_as_far_to_the_right_as_the_shortest_way_to_it_is_long(
-    table: list[Reaction],
+    table: list[Handler],
 ) -> None:
-    known = Reactions(tuple(table), (table[0].event,))
+    known = Table(tuple(table), (table[0].event,))
     columns = known.columns()
     assert (
         set(columns) == set(known.events) and min(columns.values()) == 0 == columns[table[0].event]
@@ -75,8 +75,8 @@ def test_an_event_stands_as_far_to_the_right_as_the_shortest_way_to_it_is_long(
 
 @given(tables(), st.integers(1, 4))
 @examples("cheap")
-def test_no_box_lies_on_another(table: list[Reaction], gap: int) -> None:
-    known = Reactions(tuple(table), (table[0].event,))
+def test_no_box_lies_on_another(table: list[Handler], gap: int) -> None:
+    known = Table(tuple(table), (table[0].event,))
     columns = known.columns()
     size = {event: 20.0 + 10 * len(known.of(event)) for event in known.events}
     top = heights(known, columns, size, gap)
@@ -88,14 +88,12 @@ def test_no_box_lies_on_another(table: list[Reaction], gap: int) -> None:
 
 
 def test_a_start_besides_the_first_stands_before_what_it_leads_to() -> None:
-    known = Reactions(
-        (*CHAIN, Reaction("TimedOut", "payments", ("Booked",))), ("Placed", "TimedOut")
-    )
+    known = Table((*CHAIN, Handler("TimedOut", "payments", ("Booked",))), ("Placed", "TimedOut"))
     assert known.columns() == {"Placed": 0, "Charged": 1, "Declined": 1, "Booked": 2, "TimedOut": 1}
 
 
 def test_only_the_way_back_closes_a_circle() -> None:
-    known = Reactions(tuple(CIRCLE), ("Placed",))
+    known = Table(tuple(CIRCLE), ("Placed",))
     back = [
         (one.event, emitted)
         for one in CIRCLE
@@ -139,12 +137,12 @@ def test_what_nobody_hears_and_what_nobody_says_and_a_way_back_are_named_in_tabl
 
 def test_an_event_that_leads_to_itself_is_a_way_back() -> None:
     assert ["Ping", "echo", "Ping (a way back)"] in rows(
-        graph([Reaction("Ping", "echo", ("Ping",))], **WORDS)
+        graph([Handler("Ping", "echo", ("Ping",))], **WORDS)
     )
 
 
 def test_a_start_that_comes_from_outside_is_not_something_that_nobody_says() -> None:
-    late = [*CHAIN, Reaction("TimedOut", "payments", ("Declined",))]
+    late = [*CHAIN, Handler("TimedOut", "payments", ("Declined",))]
     assert "nobody says it" in graph(late, **WORDS).data
     assert "nobody says it" not in graph(late, starts=("Placed", "TimedOut"), **WORDS).data
 
@@ -158,8 +156,8 @@ def test_the_reactions_of_services_are_derived_from_what_they_register() -> None
     ) -> tuple[object, ...]:
         return ()
 
-    assert reactions([warehouse]) == [
-        Reaction("OrderPlaced", "warehouse", ("StockReserved",), "set aside")
+    assert handlers_of([warehouse]) == [
+        Handler("OrderPlaced", "warehouse", ("StockReserved",), "set aside")
     ]
 
 
@@ -169,9 +167,7 @@ def test_the_order_of_labkit_has_the_same_gaps_by_this_graph_and_by_its_own() ->
         known = EventGraph.of(services)
         starts = known.starts or ("OrderPlaced",)
         table = {
-            row[0]: row
-            for row in rows(graph(reactions(services), starts=starts, **WORDS))
-            if row[0]
+            row[0]: row for row in rows(graph(handlers_of(services), starts=starts, **WORDS)) if row[0]
         }
         unheard = {
             name.split(" (")[0] for name, row in table.items() if row[1] == "nobody hears it"
@@ -183,7 +179,7 @@ def test_the_order_of_labkit_has_the_same_gaps_by_this_graph_and_by_its_own() ->
 
 def test_every_box_and_every_word_is_inside_the_card() -> None:
     services = order_services(lambda: 0.0)
-    figure = graph(reactions(services), starts=EventGraph.of(services).starts, **WORDS)
+    figure = graph(handlers_of(services), starts=EventGraph.of(services).starts, **WORDS)
     root = ElementTree.fromstring(figure.svg)
     width, height = (float(part) for part in (root.get("viewBox") or "").split()[2:])
     assert height < 450 * 0.75  # SVG points: four inches and a half at the most
@@ -195,7 +191,7 @@ def test_every_box_and_every_word_is_inside_the_card() -> None:
 
 def digest() -> str:
     services = order_services(lambda: 0.0)
-    drawn = [graph(CHAIN, **WORDS), graph(CIRCLE, **WORDS), graph(reactions(services), **WORDS)]
+    drawn = [graph(CHAIN, **WORDS), graph(CIRCLE, **WORDS), graph(handlers_of(services), **WORDS)]
     return hashlib.sha256(
         "".join(figure.svg + figure.data for figure in drawn).encode()
     ).hexdigest()
@@ -224,16 +220,16 @@ def test_the_picture_says_in_words_what_it_shows() -> None:
 @pytest.mark.parametrize(
     ("table", "words", "says"),
     [
-        ([], WORDS, "reactions must be of 1 to 6 services, got 0"),
+        ([], WORDS, "handlers must be of 1 to 6 services, got 0"),
         (
-            [Reaction("A", name) for name in "abcdefg"],
+            [Handler("A", name) for name in "abcdefg"],
             WORDS,
-            "reactions must be of 1 to 6 services, got 7",
+            "handlers must be of 1 to 6 services, got 7",
         ),
         (CHAIN, {**WORDS, "alt": " "}, "alt must be a sentence"),
         (
             [
-                Reaction(
+                Handler(
                     f"AnEventWithAVeryLongNameIndeed{n}",
                     "x",
                     (f"AnEventWithAVeryLongNameIndeed{n + 1}",),
@@ -246,7 +242,7 @@ def test_the_picture_says_in_words_what_it_shows() -> None:
     ],
 )
 def test_what_cannot_be_drawn_is_refused_with_the_reason(
-    table: list[Reaction], words: dict[str, str], says: str
+    table: list[Handler], words: dict[str, str], says: str
 ) -> None:
     with pytest.raises(FigureError, match=says):
         graph(table, **words)
@@ -262,7 +258,7 @@ def test_the_events_of_another_catalog_are_drawn_by_their_names() -> None:
     ) -> tuple[object, ...]:
         return ()
 
-    drawn = graph(reactions([orders]), starts=EventGraph.of([orders]).starts, **WORDS)
+    drawn = graph(handlers_of([orders]), starts=EventGraph.of([orders]).starts, **WORDS)
     assert rows(drawn) == [
         ["OrderPlaced", "nobody hears it"],
         ["ParcelBooked (nobody says it)", "orders: complete", "-"],

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from labkit.course import FigureError, heatmap
-from labkit.course.figures.heatmap import BAD, GOOD, ink_on
-from labkit.course.figures.style import CARD
+from labkit.course.figures._heatmap import BAD, GOOD, ink_on
+from labkit.course.figures._style import CARD
 from tests.course.vision import contrast, difference, seen_by
 
 WORDS: dict[str, Any] = {

@@ -7,17 +7,20 @@ from __future__ import annotations
 import re
 import warnings
 import xml.etree.ElementTree as ElementTree
-from itertools import pairwise, permutations
+from itertools import combinations, pairwise, permutations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.patches import FancyArrowPatch
 
-from labkit.course.figures import FigureError, spacetime
-from labkit.course.figures.labels import Box, Places
-from labkit.course.figures.style import DANGER
-from labkit.course.figures.timescale import TimeScale, duration
-from labkit.course.figures.view import MOST_LANES, MOST_MESSAGES, View, view
+from labkit.course.figures import Figure, FigureError, spacetime
+from labkit.course.figures._labels import Box, Places, Point
+from labkit.course.figures._style import DANGER
+from labkit.course.figures._timescale import TimeScale
+from labkit.course.figures._view import MOST_LANES, MOST_MESSAGES, View, view
+from labkit.course.figures.text import duration
 from labkit.world import History
 from tests.course.histories import Story, expired_lease
 from tests.support.depth import examples
@@ -257,6 +260,125 @@ def test_labels_never_touch_and_never_leave_the_card(
     for i, box in enumerate(board.taken):
         assert box.left >= 0 and box.right <= 300 and box.top >= 0 and box.bottom <= 100
         assert not any(box.meets(other) for other in board.taken[:i])
+
+
+stories = st.lists(
+    st.tuples(
+        st.sampled_from(["event", "call", "lost", "slow", "hold", "pause", "crash", "partition"]),
+        st.integers(0, 60),
+        st.sampled_from(["a", "b", "redis", "stock"]),
+        st.sampled_from(["a", "b", "redis", "stock"]),
+        st.sampled_from(["GET stock", "EVALSHA lock:stove", "SELECT units FROM", "POST /charge"]),
+    ),
+    min_size=1,
+    max_size=25,
+)
+
+
+def told(entries: list[tuple[str, int, str, str, str]]) -> History:
+    """A history of random entries."""
+    story = Story()
+    story.event(0.0, "a", "began")
+    for kind, ticks, src, dst, label in entries:
+        at = ticks / 20
+        if kind in ("hold", "pause", "crash", "partition"):
+            story.span(src, kind, at, at + 0.4, "lock" if kind == "hold" else "")
+        elif kind == "event" or src == dst:
+            story.event(at, src, "told", customer=ticks, what=label)
+        else:
+            takes = {"lost": None, "slow": 0.7}.get(kind, 0.01)
+            story.message(at, src, dst, label, takes=takes)
+    return story.history
+
+
+def boxes(figure: Figure) -> tuple[dict[str, Box], list[tuple[Point, Point]], list[Point]]:
+    """What matplotlib drew: the texts' own rectangles, the arrows, and the dots, in pixels from the
+    top left. It knows nothing of how the labels were placed.
+    """
+    axes = figure.sheet.axes[0]
+    renderer = FigureCanvasAgg(figure.sheet).get_renderer()
+    height = axes.get_ylim()[0]
+    texts = {}
+    for text in axes.texts:
+        extent = text.get_window_extent(renderer)
+        box = Box(extent.x0, height - extent.y1, extent.x1, height - extent.y0)
+        texts[f"{text.get_text()} at {extent.x0:.1f}, {extent.y0:.1f}"] = box
+    arrows = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
+    ends = [tuple(map(tuple, arrow._posA_posB)) for arrow in arrows]
+    dots = [
+        (float(line.get_xdata()[0]), float(line.get_ydata()[0]))
+        for line in axes.lines
+        if len(line.get_xdata()) == 1
+    ]
+    return texts, ends, dots  # type: ignore[return-value]
+
+
+@given(stories)
+@settings(parent=steady, max_examples=60)
+def test_no_label_lies_on_an_arrow_a_dot_or_another_label(
+    entries: list[tuple[str, int, str, str, str]],
+) -> None:
+    figure = spacetime(told(entries), title="t", alt="a", marks={"here": 0.0})
+    texts, arrows, dots = boxes(figure)
+    for (name, box), (other_name, other) in combinations(texts.items(), 2):
+        assert not box.meets(other), (name, other_name)
+    for name, box in texts.items():
+        for start, end in arrows:
+            assert not box.crossed_by(start, end), name
+        for x, y in dots:
+            assert not box.meets(Box(x - 3, y - 3, x + 3, y + 3)), name
+
+
+@given(*[st.floats(-50, 150) for _ in range(4)])
+@steady
+def test_a_line_crosses_a_box_when_one_of_its_points_lies_inside(
+    x0: float, y0: float, x1: float, y1: float
+) -> None:
+    box = Box(20, 30, 80, 60)
+    points = [(x0 + i / 500 * (x1 - x0), y0 + i / 500 * (y1 - y0)) for i in range(501)]
+    if any(20 <= x <= 80 and 30 <= y <= 60 for x, y in points):
+        assert box.crossed_by((x0, y0), (x1, y1))
+    elif not any(19 <= x <= 81 and 29 <= y <= 61 for x, y in points):
+        assert not box.crossed_by((x0, y0), (x1, y1))
+
+
+def test_messages_are_named_by_what_they_mean() -> None:
+    story = Story()
+    story.call(0.0, "a", "database", "SELECT on_hand FROM", answer="SELECT on_hand FROM")
+    story.call(0.1, "a", "redis", "EVALSHA lock:stove", answer="EVALSHA lock:stove")
+    story.call(0.2, "a", "redis", "EVAL stock", answer="EVAL stock")
+    story.call(0.3, "a", "payments", "POST /charge", answer="409 POST /charge")
+    shown = seen(story.history, names={"EVAL stock": "write, token 2"})
+    words = [shown.words(message) for message in shown.messages]
+    assert words[::2] == ["read on_hand", "script on lock:stove", "write, token 2", "POST /charge"]
+    assert words[-1] == "409"
+    figure = spacetime(story.history, title="t", alt="a", names={"EVAL stock": "write, token 2"})
+    assert "write, token 2" in figure.svg
+    assert "sends redis: write, token 2 [EVAL stock]" in str(figure)
+    assert "sends database: SELECT on_hand FROM" in str(figure)
+
+
+def test_what_only_frames_a_transaction_is_left_out_unless_it_was_lost() -> None:
+    story = Story()
+    at = story.call(0.0, "a", "database", "BEGIN IMMEDIATE", answer="BEGIN IMMEDIATE")
+    at = story.call(at, "a", "database", "UPDATE units SET", answer="UPDATE units SET")
+    story.message(at, "a", "database", "ROLLBACK", takes=None)
+    shown = seen(story.history)
+    assert [message.label for message in shown.messages] == [
+        "UPDATE units SET",
+        "UPDATE units SET",
+        "ROLLBACK",
+    ]
+    assert shown.left_out == ("messages BEGIN",)
+
+
+def test_a_marked_moment_is_in_the_picture_and_in_the_table() -> None:
+    story = expired_lease()
+    figure = spacetime(story.history, title="t", alt="a", marks={"the lease ends": 2.002})
+    assert ">the lease ends<" in figure.svg
+    assert re.search(r"2\.0020 +the lease ends", str(figure.table()))
+    with pytest.raises(FigureError, match=r"mark 'the lease ends' must be between 2\.5000 and"):
+        spacetime(story.history, title="t", alt="a", marks={"the lease ends": 2.0}, start=2.5)
 
 
 def test_labels_without_room_are_counted_below_the_axis() -> None:

@@ -58,3 +58,9 @@ def shortened(text: str, limit: int) -> str:
     """At most `limit` characters of `text`, on one line."""
     text = one_line(text)
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def duration(seconds: float) -> str:
+    """A length of time in two or three digits: "3 s", "1.5 s", "40 ms"."""
+    number, unit = (seconds, "s") if seconds >= 0.9995 else (seconds * 1000, "ms")
+    return f"{float(f'{number:.3g}'):.10g} {unit}"

@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 from redis.exceptions import LockError
 
 from labkit.check import Invariant
-from labkit.course.figures.timescale import duration
+from labkit.course.figures.text import duration
 from labkit.course.judge import judge
 from labkit.lessons.shared.worst_first import worst_first
 from labkit.sim import Finding, pauses

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from labkit.course.figures.timescale import duration
+from labkit.course.figures.text import duration
 from labkit.world import Event, Run
 
 

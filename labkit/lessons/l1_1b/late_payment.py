@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from labkit.base import begin_immediate, reading
 from labkit.check import Invariant
-from labkit.course.figures.timescale import duration
+from labkit.course.figures.text import duration
 from labkit.course.judge import judge
 from labkit.lessons.shared.worst_first import worst_first
 from labkit.sim import Finding

@@ -11,8 +11,8 @@ from typing import Literal
 
 from matplotlib.patches import FancyBboxPatch
 
-from labkit.course.figures.figure import Figure, finished
-from labkit.course.figures.style import (
+from labkit.course.figures._figure import Figure, finished
+from labkit.course.figures._style import (
     CARD,
     INK,
     MARGIN,
@@ -85,11 +85,25 @@ def matrix(
             for j in range(len(cols)):
                 face, ink, sign = looks[i][j]
                 axes.add_patch(
-                    FancyBboxPatch((left + j * step + _GAP / 2, y + _GAP / 2), step - _GAP, _ROW - _GAP,
-                                   boxstyle="round,pad=0,rounding_size=5", facecolor=face, edgecolor=CARD, linewidth=0)
-                )  # fmt: skip
-                axes.text(left + (j + 0.5) * step, y + _ROW / 2, sign + number(cells[i][j]), color=ink, fontsize=10,
-                          ha="center", va="center_baseline")  # fmt: skip
+                    FancyBboxPatch(
+                        (left + j * step + _GAP / 2, y + _GAP / 2),
+                        step - _GAP,
+                        _ROW - _GAP,
+                        boxstyle="round,pad=0,rounding_size=5",
+                        facecolor=face,
+                        edgecolor=CARD,
+                        linewidth=0,
+                    )
+                )
+                axes.text(
+                    left + (j + 0.5) * step,
+                    y + _ROW / 2,
+                    sign + number(cells[i][j]),
+                    color=ink,
+                    fontsize=10,
+                    ha="center",
+                    va="center_baseline",
+                )
         table = [
             (
                 name,
@@ -109,7 +123,8 @@ def _rectangular(
     shape = [len(line) for line in cells]
     if not rows or not cols or shape != [len(cols)] * len(rows):
         raise FigureError(
-            f"{name} must be {len(rows)} rows of {len(cols)} (at least one of each), got rows of {shape}"
+            f"{name} must be {len(rows)} rows of {len(cols)} (at least one of each), "
+            f"got rows of {shape}"
         )
 
 

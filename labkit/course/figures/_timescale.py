@@ -76,9 +76,3 @@ class TimeScale:
 
 def _squeezed(ratio: float) -> float:
     return ratio if ratio <= 1 else 1 + log10(ratio)
-
-
-def duration(seconds: float) -> str:
-    """A length of time in two or three digits: "3 s", "1.5 s", "40 ms"."""
-    number, unit = (seconds, "s") if seconds >= 0.9995 else (seconds * 1000, "ms")
-    return f"{float(f'{number:.3g}'):.10g} {unit}"

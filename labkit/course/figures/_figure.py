@@ -28,10 +28,13 @@ from typing import Any
 
 from matplotlib.figure import Figure as Sheet
 
-from labkit.course.figures.style import PIXELS_PER_INCH, WIDTH, styled
+from labkit.course.figures._style import PIXELS_PER_INCH, WIDTH, styled
 from labkit.course.shown import Shown
 
-_SANS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
+_SANS = (
+    "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', "
+    "sans-serif"
+)
 _NO_STAMP = {"Date": None, "Creator": None, "Format": None, "Type": None}
 _PNG_SCALE = 2
 

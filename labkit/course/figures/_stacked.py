@@ -13,9 +13,9 @@ from itertools import pairwise
 
 from matplotlib.axes import Axes
 
-from labkit.course.figures.figure import Figure, finished
-from labkit.course.figures.plain import HEIGHT, label_ends, numbers, some
-from labkit.course.figures.style import (
+from labkit.course.figures._axes import HEIGHT, label_ends, numbers, some
+from labkit.course.figures._figure import Figure, finished
+from labkit.course.figures._style import (
     CARD,
     DANGER,
     INK,
@@ -33,6 +33,7 @@ from labkit.course.figures.style import (
 from labkit.course.figures.text import FigureError, columns, number, said
 
 _ROWS = 24
+_HATCHES = ("", "///", "...", "\\\\\\", "xx", "--")
 _STRIP, _HALF_BAR, _FOOT = 17.0, 3.0, 60.0
 
 
@@ -98,7 +99,8 @@ def _stretches(label: str, stretches: Sequence[tuple[float, float]]) -> list[tup
     found = [(float(start), float(end)) for start, end in stretches]
     if not found or any(end < start for start, end in found):
         raise FigureError(
-            f"span {label!r} must be one or more (start, end) with start at most end, got {list(stretches)!r}"
+            f"span {label!r} must be one or more (start, end) with start at most end, "
+            f"got {list(stretches)!r}"
         )
     return found
 
@@ -111,7 +113,15 @@ def _bands(
     for i, (label, heights) in enumerate(parts.items()):
         upper = [below + height for below, height in zip(lower, heights, strict=True)]
         axes.fill_between(
-            xs, lower, upper, step="post", color=colour(i), alpha=0.78, linewidth=0, zorder=2
+            xs,
+            lower,
+            upper,
+            step="post",
+            facecolor=_shade(colour(i)),
+            edgecolor=colour(i),
+            hatch=_HATCHES[i],
+            linewidth=0,
+            zorder=2,
         )
         axes.step(xs, upper, where="post", color=CARD, linewidth=0.9, zorder=3)
         ends.append((label, xs[-1], (lower[-1] + upper[-1]) / 2, colour(i)))
@@ -122,6 +132,12 @@ def _bands(
     return ends
 
 
+def _shade(ink: str) -> str:
+    """The paler colour of a band, on which its hatch can be seen."""
+    parts = [int(ink[i : i + 2], 16) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(part + 0.42 * (255 - part)):02x}" for part in parts)
+
+
 def _strip(
     axes: Axes, label: str, stretches: list[tuple[float, float]], above: float, height: float
 ) -> None:
@@ -130,10 +146,28 @@ def _strip(
     bottom, top = (1 + (above + half) / height for half in (-_HALF_BAR, _HALF_BAR))
     for start, end in stretches:
         left, right = ((min(max(x, low), high) - low) / (high - low) for x in (start, end))
-        axes.fill_between([left, max(right, left + 0.004)], bottom, top, color=DANGER, alpha=0.75, linewidth=0,
-                          transform=axes.transAxes, clip_on=False, zorder=5)  # fmt: skip
-    axes.annotate(label, (1, (bottom + top) / 2), (10, 0), xycoords="axes fraction", textcoords="offset points",
-                  color=DANGER, fontsize=SMALL_SIZE, va="center", annotation_clip=False)  # fmt: skip
+        axes.fill_between(
+            [left, max(right, left + 0.004)],
+            bottom,
+            top,
+            color=DANGER,
+            alpha=0.75,
+            linewidth=0,
+            transform=axes.transAxes,
+            clip_on=False,
+            zorder=5,
+        )
+    axes.annotate(
+        label,
+        (1, (bottom + top) / 2),
+        (10, 0),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        color=DANGER,
+        fontsize=SMALL_SIZE,
+        va="center",
+        annotation_clip=False,
+    )
 
 
 def _table(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from labkit.course.figures.figure import Figure, finished
-from labkit.course.figures.plain import numbers
-from labkit.course.figures.style import (
+from labkit.course.figures._axes import numbers
+from labkit.course.figures._figure import Figure, finished
+from labkit.course.figures._style import (
     FAINT,
     INK,
     MARGIN,
@@ -61,13 +61,31 @@ def bars(
         axes.barh(rows, values, height=0.62, color=inks, zorder=2)
         axes.axvline(1.0, color=INK, linewidth=1.1, linestyle=(0, (4, 3)), zorder=3)
         if reference:
-            axes.annotate(reference, (1.0, 1.0), (0, 4), xycoords=("data", "axes fraction"), textcoords="offset points",
-                          color=MUTED, ha="center", va="bottom", annotation_clip=False)  # fmt: skip
+            axes.annotate(
+                reference,
+                (1.0, 1.0),
+                (0, 4),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                color=MUTED,
+                ha="center",
+                va="bottom",
+                annotation_clip=False,
+            )
         for row, value, label in zip(rows, values, ratios, strict=True):
             weight = "bold" if highlight == label else "normal"
-            axes.annotate(f"{number(round(value, 2))}×", (value, row), (5, 0), textcoords="offset points", va="center",
-                          color=INK, fontweight=weight, annotation_clip=False, zorder=4,
-                          bbox={"facecolor": "#fbfaf6", "alpha": 0.85, "linewidth": 0, "pad": 0.8})  # fmt: skip
+            axes.annotate(
+                f"{number(round(value, 2))}×",
+                (value, row),
+                (5, 0),
+                textcoords="offset points",
+                va="center",
+                color=INK,
+                fontweight=weight,
+                annotation_clip=False,
+                zorder=4,
+                bbox={"facecolor": "#fbfaf6", "alpha": 0.85, "linewidth": 0, "pad": 0.8},
+            )
         axes.set_yticks(rows, list(ratios), fontsize=TEXT_SIZE, color=INK)
         axes.set_ylim(len(values) - 0.45, -0.55)
         axes.set_xlim(0, max(*values, 1.0) * 1.04)

@@ -2,17 +2,19 @@
 blindness.
 
 Guarantees: text sits on the figure's own card, so it reads the same on JupyterLab's light and dark
-themes; the palette is Okabe and Ito's blue, vermillion, green (a little darker) and purple, then
-brown and charcoal, which differ in lightness; Tol's vibrant red is kept for danger; nothing of
-pyplot's global state is touched. Leaves out: themes and sizes to choose from. Every figure is 9
-inches wide, so that a page of them is calm. Follows: Okabe and Ito, "Color Universal Design"
+themes, with a contrast of at least 4.5 : 1 in every colour of the palette. That is Okabe and Ito's
+blue, vermillion, green and purple, darkened for this contrast, then brown and charcoal; Tol's
+vibrant red is kept for danger. A series has a marker and a dash of its own besides its colour, and
+a service has one colour throughout the course. Nothing of pyplot's global state is touched. Leaves
+out: themes and sizes to choose from. Every figure is 9 inches wide, so that a page of them is calm.
+Follows: Okabe and Ito, "Color Universal Design"
 (2008); Tol, "Colour schemes" (SRON technical note, 2021)."""
 
 from __future__ import annotations
 
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -34,7 +36,37 @@ MUTED = "#5c6773"
 FAINT = "#9aa3ab"
 GRID = "#e4e2d9"
 DANGER = "#cc3311"
-PALETTE = ("#0072b2", "#d55e00", "#00936b", "#cc6fa5", "#7a3b00", "#4a4f57")
+PALETTE = ("#0a5fb0", "#b84a00", "#1a7f4e", "#b83c8c", "#6b3400", "#4a4f57")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+DASHES: tuple[Any, ...] = (
+    "solid",
+    (0, (6, 2)),
+    (0, (2, 1.6)),
+    (0, (7, 2, 1.5, 2)),
+    (0, (9, 3)),
+    (0, (1, 1.4)),
+)
+_BLUE, _VERMILLION, _GREEN, _PURPLE, _BROWN, _GREY = PALETTE
+SERVICES = {
+    "orders": _BLUE,
+    "payments": _GREEN,
+    "warehouse": _VERMILLION,
+    "inventory": _VERMILLION,
+    "shipping": _PURPLE,
+    "orchestrator": _BROWN,
+    "gateway": _BROWN,
+    "relay": _BROWN,
+    "redis": _GREY,
+    "database": _GREY,
+    "stock": _GREY,
+    "broker": _GREY,
+    "a": _BLUE,
+    "b": _VERMILLION,
+    "c": _PURPLE,
+    "east": _BLUE,
+    "west": _VERMILLION,
+}
+"""One colour a service in every figure of the course; what stores or carries is grey."""
 
 MARGIN = 22.0
 TITLE_SIZE, SUBTITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 11.5, 8.6, 8.6, 7.6
@@ -80,7 +112,7 @@ def styled() -> Iterator[None]:
     """
     with matplotlib.rc_context(), _no_word_about_glyphs():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_RC)  # type: ignore[arg-type]  # matplotlib lists its keys one by one
+        matplotlib.rcParams.update(_RC)  # type: ignore[arg-type]  # its keys are listed
         yield
 
 
@@ -129,10 +161,18 @@ def card(title: str, subtitle: str | None, height: float) -> Sheet:
     rounding = f"round,pad=0,rounding_size={9 / WIDTH:.6f}"
     sheet.add_artist(
         FancyBboxPatch(
-            (1 / WIDTH, 1 / height), 1 - 2 / WIDTH, 1 - 2 / height, boxstyle=rounding, mutation_aspect=WIDTH / height,
-            transform=sheet.transFigure, facecolor=CARD, edgecolor=CARD_EDGE, linewidth=0.8, zorder=-10,
+            (1 / WIDTH, 1 / height),
+            1 - 2 / WIDTH,
+            1 - 2 / height,
+            boxstyle=rounding,
+            mutation_aspect=WIDTH / height,
+            transform=sheet.transFigure,
+            facecolor=CARD,
+            edgecolor=CARD_EDGE,
+            linewidth=0.8,
+            zorder=-10,
         )
-    )  # fmt: skip
+    )
     room, y = WIDTH - 2 * MARGIN, 14.0
     for line in wrapped(title, TITLE_SIZE, room, bold=True):
         y += _TITLE_STEP
@@ -178,3 +218,13 @@ def pixel_axes(sheet: Sheet, height: float) -> Axes:
 def colour(index: int) -> str:
     """The colour of the series with this index; six of them can be told apart."""
     return PALETTE[index % len(PALETTE)]
+
+
+def service_colours(names: Iterable[str]) -> dict[str, str]:
+    """The colours of services: those of `SERVICES`, and for other names the ones that are left."""
+    known = list(dict.fromkeys(names))
+    found = {name: SERVICES[name] for name in known if name in SERVICES}
+    left = [ink for ink in PALETTE if ink not in found.values()] or list(PALETTE)
+    others = [name for name in known if name not in found]
+    found |= {name: left[i % len(left)] for i, name in enumerate(others)}
+    return {name: found[name] for name in known}

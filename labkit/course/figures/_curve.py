@@ -1,12 +1,25 @@
-"""Curves over a common x axis, each with its label at its end and, where given, a band around it."""
+"""Curves over a common x axis, each with its label at its end, a marker and a dash of its own, and,
+where given, a band around it.
+
+Curves that run together stay visible: the first is the widest, and each later one lies on it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from labkit.course.figures.figure import Figure, finished
-from labkit.course.figures.plain import Scale, label_ends, numbers, plain_axes, scaled, some
-from labkit.course.figures.style import CARD, FAINT, MUTED, SMALL_SIZE, colour, styled
+from labkit.course.figures._axes import Scale, label_ends, numbers, plain_axes, scaled, some
+from labkit.course.figures._figure import Figure, finished
+from labkit.course.figures._style import (
+    CARD,
+    DASHES,
+    FAINT,
+    MARKERS,
+    MUTED,
+    SMALL_SIZE,
+    colour,
+    styled,
+)
 from labkit.course.figures.text import FigureError, columns, said
 
 _FEW_POINTS = 24
@@ -51,22 +64,32 @@ def curve(
         for label, (low, high) in bands.items()
     }
     with styled():
-        sheet, axes = plain_axes(title, subtitle, xlabel, ylabel, lines)
+        sheet, axes = plain_axes(title, subtitle, xlabel, ylabel, lines, above=16 if marks else 0)
         scaled(axes, xscale, yscale)
         for i, (label, ys) in enumerate(lines.items()):
             if label in edges:
                 axes.fill_between(xs, *edges[label], color=colour(i), alpha=0.16, linewidth=0)
-            dots = (
-                {"marker": "o", "markersize": 5.0, "markeredgecolor": CARD, "markeredgewidth": 1.0}
-                if len(xs) <= _FEW_POINTS
-                else {}
-            )
-            axes.plot(xs, ys, color=colour(i), clip_on=False, zorder=3, **dots)  # type: ignore[arg-type]  # matplotlib's own keywords
+            look: dict[str, Any] = {"color": colour(i), "linestyle": DASHES[i]}
+            look["linewidth"] = 2.0 + 0.7 * (len(lines) - 1 - i)
+            if len(xs) <= _FEW_POINTS:
+                look |= {"marker": MARKERS[i], "markersize": 5.5 + 0.8 * (len(lines) - 1 - i)}
+                look |= {"markeredgecolor": CARD, "markeredgewidth": 0.9}
+            axes.plot(xs, ys, clip_on=False, zorder=3 + i / 10, **look)
         axes.margins(x=0.01)
         for text, at in (marks or {}).items():
             axes.axvline(at, color=FAINT, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
-            axes.annotate(text, (at, 1), (4, -2), xycoords=("data", "axes fraction"), textcoords="offset points",
-                          color=MUTED, fontsize=SMALL_SIZE, va="top")  # fmt: skip
+            axes.annotate(
+                text,
+                (at, 1),
+                (0, 3),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                color=MUTED,
+                fontsize=SMALL_SIZE,
+                ha="center",
+                va="bottom",
+                annotation_clip=False,
+            )
         label_ends(
             axes,
             [(label, xs[-1], ys[-1], colour(i)) for i, (label, ys) in enumerate(lines.items())],

@@ -16,8 +16,8 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from matplotlib.transforms import Affine2D
 
-from labkit.course.figures.figure import Figure, finished
-from labkit.course.figures.style import (
+from labkit.course.figures._figure import Figure, finished
+from labkit.course.figures._style import (
     INK,
     MARGIN,
     MUTED,
@@ -147,7 +147,8 @@ def _counted(name: str, grid: Grid, looks: Mapping[str, object]) -> Counter[str]
     found = [outcome for row in grid for outcome in row if outcome is not None]
     if strange := sorted({outcome for outcome in found if outcome not in looks}):
         raise FigureError(
-            f"grid {name!r} must hold outcomes among {', '.join(looks)}, or None, got {strange[0]!r}"
+            f"grid {name!r} must hold outcomes among {', '.join(looks)}, or None, "
+            f"got {strange[0]!r}"
         )
     if not found:
         raise FigureError(f"grid {name!r} must hold at least one outcome, got None everywhere")
@@ -181,8 +182,15 @@ def _draw(
     axes.add_patch(PathPatch(_moved(square, at), facecolor=fill, linewidth=0, zorder=2))
     if mark in _DISCS:
         marks = _moved(Path.circle(radius=_DISCS[mark] * half), at)
-        axes.add_patch(PathPatch(marks, facecolor=ink_on(fill) if mark == "·" else "none", edgecolor=ink_on(fill),
-                                 linewidth=0 if mark == "·" else 1.0, zorder=3))  # fmt: skip
+        axes.add_patch(
+            PathPatch(
+                marks,
+                facecolor=ink_on(fill) if mark == "·" else "none",
+                edgecolor=ink_on(fill),
+                linewidth=0 if mark == "·" else 1.0,
+                zorder=3,
+            )
+        )
         return
     strokes = [Path([(a * size * 0.6, b * size * 0.6) for a, b in line]) for line in _STROKES[mark]]
     marks = _moved(Path.make_compound_path(*strokes), at)
@@ -206,12 +214,26 @@ def _numbers(
 ) -> None:
     for j in range(len(grid[0])):
         if _numbered(j, origin[0], len(grid[0])):
-            axes.text(x + (j + 0.5) * cell, y + len(grid) * cell + 14, f"{j + origin[0]}", color=MUTED, fontsize=SMALL_SIZE,
-                      ha="center", va="baseline")  # fmt: skip
+            axes.text(
+                x + (j + 0.5) * cell,
+                y + len(grid) * cell + 14,
+                f"{j + origin[0]}",
+                color=MUTED,
+                fontsize=SMALL_SIZE,
+                ha="center",
+                va="baseline",
+            )
     for i in range(len(grid)):
         if _numbered(i, origin[1], len(grid)):
-            axes.text(x - 5, y + (i + 0.5) * cell, f"{i + origin[1]}", color=MUTED, fontsize=SMALL_SIZE, ha="right",
-                      va="center_baseline")  # fmt: skip
+            axes.text(
+                x - 5,
+                y + (i + 0.5) * cell,
+                f"{i + origin[1]}",
+                color=MUTED,
+                fontsize=SMALL_SIZE,
+                ha="right",
+                va="center_baseline",
+            )
 
 
 def _numbered(index: int, first: int, count: int) -> bool:

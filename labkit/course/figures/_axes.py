@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Sheet
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from labkit.course.figures.style import (
+from labkit.course.figures._style import (
     MARGIN,
     TEXT_SIZE,
     WIDTH,
@@ -27,12 +27,18 @@ _LINE = 15.0
 
 
 def plain_axes(
-    title: str, subtitle: str | None, xlabel: str, ylabel: str, labels: Iterable[str]
+    title: str,
+    subtitle: str | None,
+    xlabel: str,
+    ylabel: str,
+    labels: Iterable[str],
+    *,
+    above: float = 0.0,
 ) -> tuple[Sheet, Axes]:
-    """A card of the usual height with one pair of axes, and room to their right for the labels of
-    the lines.
+    """A card of the usual height with one pair of axes, room to their right for the labels of the
+    lines, and `above` pixels over them for marks.
     """
-    top = header_height(title, subtitle)
+    top = header_height(title, subtitle) + above
     right = MARGIN + max(text_width(label, TEXT_SIZE, bold=True) for label in labels) + 10
     sheet = card(title, subtitle, HEIGHT + top - 52)
     height = HEIGHT + top - 52
