@@ -121,6 +121,8 @@ def pictures_in_text(place: int, text: str) -> Iterator[str]:
     for picture in re.findall(r"!\[\s*\]\([^)]*\)", text):
         yield f"cell {place} has a picture without alt text: {picture}"
     for picture in re.findall(r"<img\b[^>]*>", text, re.I):
+        if "see the table" in picture.lower():
+            yield f"cell {place} has an alternative text that sends to a table: {first_line(picture)}"
         if not ALT.search(picture):
             yield f"cell {place} has a picture without alt text: {first_line(picture)}"
 

@@ -87,6 +87,7 @@ def test_the_sample_passes(sample: NotebookNode) -> None:
         (shows(png="iVBORw0=", plain="Take-over time"), "a picture without an <img>"),
         (shows(svg="<svg><title>t</title><desc>d</desc></svg>"), "a picture without an <img>"),
         (shows(html='<img src="a.png">'), "picture without alt text"),
+        (shows(html='<img alt="It grows. See the table." src="a.png">'), "sends to a table"),
         (source("title", "![](a.png)"), "picture without alt text"),
         (source("title", '<img src="a.png" alt="">'), "picture without alt text"),
     ],
