@@ -134,7 +134,7 @@ def _roomy_plan(view: View, top: float) -> _Plan:
     best: _Plan | None = None
     for inset, pitch in product(_INSETS, _PITCHES):
         plan = _Plan(view, top, pitch, inset)
-        if best is None or plan.unlabelled < best.unlabelled:
+        if best is None or plan.missing < best.missing:
             best = plan
         if not plan.unlabelled:
             return plan
@@ -157,9 +157,13 @@ class _Plan:
         self._held = list(dict.fromkeys(s.label for s in view.spans if s.kind == "hold"))
         self.places = Places(Box(self.left, self.top, RIGHT + 8, self.bottom))
         self.labels: list[_Label] = []
-        self.unlabelled = 0
         self._take_what_is_drawn()
         self._put_labels()
+
+    @property
+    def unlabelled(self) -> int:
+        """How many labels found no place."""
+        return sum(self.missing)
 
     def path(self, message: Message) -> tuple[Point, Point]:
         """From where to where a message goes; a lost one goes half-way."""
@@ -239,20 +243,17 @@ class _Plan:
         self._label(text, [(x, y, "left") for x in clear], SMALL_SIZE, "#ffffff")
 
     def _put_labels(self) -> None:
-        missing = 0
-        for event in self.view.events:
-            missing += not self._put_event(event)
-        for overlap in self.overlaps:
-            missing += not self._put_overlap(overlap)
-        for span in self.view.spans:
-            missing += not self._put_note(span)
+        told = [self._put_overlap(overlap) for overlap in self.overlaps]
+        told += [self._put_event(event) for event in self.view.events]
+        told += [self._put_note(span) for span in self.view.spans]
+        messages = []
         requests = {self.view.words(m) for m in self.view.messages if not m.reply}
         for message in sorted(self.view.messages, key=lambda message: message.reply):
             text = self.view.words(message)
             repeated = message.reply and (len(self.view.messages) > _CROWD or text in requests)
             if text and not repeated:
-                missing += not self._put_message(message, text)
-        self.unlabelled = missing
+                messages.append(self._put_message(message, text))
+        self.missing = told.count(False), messages.count(False)
 
     def _put_event(self, event: Event) -> bool:
         x, y = self.dot(event)
@@ -276,9 +277,9 @@ class _Plan:
         x0, x1 = self.overlap_extent(overlap)
         bars = sorted(self.bar(node, overlap.label) for node in (overlap.first, overlap.second))
         length = duration(overlap.end - overlap.start)
-        text = f"both believe they hold {overlap.label}, for {length}"
+        texts = (f"both believe they hold {overlap.label}, for {length}", f"both hold it, {length}")
         spots = _spots_near((x0 + x1) / 2, sum(bars) / 2, bars[0] - 60, bars[1] + 60)
-        return self._label(text, spots, TEXT_SIZE, DANGER, bold=True)
+        return any(self._label(text, spots, TEXT_SIZE, DANGER, bold=True) for text in texts)
 
     def _put_note(self, span: Span) -> bool:
         if span.kind == "hold":
