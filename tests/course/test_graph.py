@@ -167,7 +167,9 @@ def test_the_order_of_labkit_has_the_same_gaps_by_this_graph_and_by_its_own() ->
         known = EventGraph.of(services)
         starts = known.starts or ("OrderPlaced",)
         table = {
-            row[0]: row for row in rows(graph(handlers_of(services), starts=starts, **WORDS)) if row[0]
+            row[0]: row
+            for row in rows(graph(handlers_of(services), starts=starts, **WORDS))
+            if row[0]
         }
         unheard = {
             name.split(" (")[0] for name, row in table.items() if row[1] == "nobody hears it"

@@ -314,7 +314,7 @@ def boxes(figure: Figure) -> tuple[dict[str, Box], list[tuple[Point, Point]], li
 
 
 @given(stories)
-@settings(parent=steady, max_examples=60)
+@examples("cheap")
 def test_no_label_lies_on_an_arrow_a_dot_or_another_label(
     entries: list[tuple[str, int, str, str, str]],
 ) -> None:
@@ -330,7 +330,7 @@ def test_no_label_lies_on_an_arrow_a_dot_or_another_label(
 
 
 @given(*[st.floats(-50, 150) for _ in range(4)])
-@steady
+@examples("cheap")
 def test_a_line_crosses_a_box_when_one_of_its_points_lies_inside(
     x0: float, y0: float, x1: float, y1: float
 ) -> None:
