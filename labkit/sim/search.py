@@ -30,6 +30,7 @@ from hypothesis.internal.conjecture import providers
 from hypothesis.internal.constants_ast import Constants
 
 from labkit.check import Invariant, Verdict
+from labkit.sim._progress import counted
 from labkit.sim.errors import Stuck
 from labkit.sim.loop_thread import in_loop_thread
 from labkit.sim.running import execute
@@ -97,6 +98,7 @@ def falsify(
     args: Mapping[str, Any] | None = None,
     runs: int = 300,
     deviations: int = 4,
+    progress: bool = True,
     **options: Any,
 ) -> Finding:
     """Search `runs` runs of `scenario` for one that breaks `invariant`, and shrink it.
@@ -153,6 +155,7 @@ def falsify(
         tried.add(plan)
         seed, deviations = schedule
         run = execute(scenario, seed, plan, deviations, drawn, **options)
+        step()
         if run.error is not None:
             found = _Broken(
                 Verdict("broken", invariant.claim, f"{type(run.error).__name__}: {run.error}"), run
@@ -164,7 +167,7 @@ def falsify(
 
     found: _Broken | None = None
     try:
-        with unbiased():
+        with unbiased(), counted(runs, progress) as step:
             in_loop_thread(attempt)
     except _Broken as broken:
         found = broken

@@ -6,18 +6,16 @@ Leaves out: choosing the seeds. They are tried as given, and a failing run is no
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from labkit.check import Invariant, Verdict
+from labkit.sim._progress import counted
 from labkit.sim.errors import SimulationError
 from labkit.sim.loop_thread import in_loop_thread
 from labkit.sim.running import execute
@@ -82,16 +80,23 @@ def sweep(
         partial(execute, scenario, seed, plan, args=args, **options)
         for seed, plan in zip(numbers, plans, strict=True)
     ]
-    if executor is None:
-        runs = in_loop_thread(lambda: [job() for job in watched(jobs, progress)])
-    else:
-        futures = [executor.submit(_portable, job) for job in jobs]
-        runs = [future.result() for future in watched(futures, progress)]
+    with counted(len(jobs), progress) as step:
+        if executor is None:
+            runs = in_loop_thread(lambda: [_stepping(job, step) for job in jobs])
+        else:
+            futures = [executor.submit(_portable, job) for job in jobs]
+            runs = [_stepping(future.result, step) for future in futures]
     verdicts = [
         invariant.check(run) if invariant is not None and run.error is None else None
         for run in runs
     ]
     return Sweep(tuple(runs), tuple(verdicts))
+
+
+def _stepping(job: Callable[[], Run], step: Callable[[], object]) -> Run:
+    made = job()
+    step()
+    return made
 
 
 def _portable(job: Callable[[], Run]) -> Run:
@@ -104,11 +109,3 @@ def _portable(job: Callable[[], Run]) -> Run:
     except Exception:
         return replace(made, error=SimulationError(f"{type(made.error).__name__}: {made.error}"))
     return made
-
-
-def watched(items: Sequence[Any], progress: bool) -> Iterator[Any]:
-    """Iterate with a progress bar that shows itself after two seconds, and never where outputs are
-    compared or stored.
-    """
-    quiet = not progress or "PYTEST_VERSION" in os.environ or "LABKIT_QUIET" in os.environ
-    yield from tqdm(items, disable=quiet, delay=2, leave=False, unit="run")
