@@ -31,21 +31,26 @@ def counted(runs: int, progress: bool = True) -> Iterator[Callable[[], object]]:
         return
     outermost = not _open
     bar = _open[0] if _open else _opened()
-    bar.total += runs
+    _expect(bar, runs)
     done = 0
 
     def step() -> None:
         nonlocal done
         done += 1
-        bar.total += done > runs
+        if done > runs:
+            _expect(bar, 1)
         bar.update()
 
     try:
         yield step
     finally:
-        bar.total -= max(0, runs - done)  # a bar that ends early must not look like a failure
+        _expect(bar, -max(0, runs - done))  # a bar that ends early must not look like a failure
         if outermost and _shell() is None:
             _close()
+
+
+def _expect(bar: tqdm[Any], more: int) -> None:
+    bar.total = (bar.total or 0) + more
 
 
 def _opened() -> tqdm[Any]:
