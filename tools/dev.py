@@ -319,6 +319,7 @@ def tell_costs():
         cpu = told[0]["cpu"]
         say("CPU-seconds by folder:")
         print("    " + ", ".join(f"{folder} {spent:.0f}" for folder, spent in cpu.items()))
+        say(f"a lesson may cost {told[0]['of a lesson']} CPU-seconds, its notebooks included")
 
 
 def deep(arguments):

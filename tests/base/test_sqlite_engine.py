@@ -79,13 +79,13 @@ def test_a_transaction_of_two_writes_goes_to_the_thread_three_times(
     assert asyncio.run(visited(stock(tmp_path / "stock.db"))) > 10
 
 
-async def served_while_an_error_goes(engine: AsyncEngine) -> bool:
-    """Whether the loop goes on when an error is forgotten whose connection waits for another's
-    write.
+async def order_while_an_error_goes(engine: AsyncEngine) -> list[str]:
+    """What comes first when an error is forgotten whose connection waits for another's write.
 
     A holds the write lock. On B a statement fails; B's next one waits for A in its thread, and then
     the error is dropped. The loop must go on, for A can commit only there."""
     await opened(engine)
+    order: list[str] = []
     async with engine.connect() as a, engine.connect() as b:
         await b.execute(insert(notes), {"id": 1, "body": "first"})
         await b.commit()
@@ -95,36 +95,58 @@ async def served_while_an_error_goes(engine: AsyncEngine) -> bool:
             kept: Exception | None = error
         await b.rollback()
         await a.execute(insert(notes), {"id": 2, "body": "of A"})
+        begun = await noting(b, order)
         waiting = asyncio.ensure_future(b.execute(insert(notes), {"id": 3, "body": "of B"}))
-        await asyncio.sleep(0.1)  # it is in the thread now
+        await asyncio.to_thread(begun.wait)
         assert kept is not None
         kept = None
         gc.collect()  # if it has become part of a cycle
+        order.append("the loop goes on")
         await a.commit()
-        try:
+        with suppress(DBAPIError):  # the database is locked
             await waiting
-        except DBAPIError as error:
-            assert "database is locked" in str(error)
-            return False
-        await b.commit()
-    return await bodies(engine) == ["first", "of A", "of B"]
+    return order
+
+
+async def noting(connection: AsyncConnection, order: list[str]) -> threading.Event:
+    """From now on, the first INSERT that ends in the connection's thread adds a line to `order`.
+    The event is set when SQLite begins it.
+    """
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    execute, begun = driver._execute, threading.Event()
+
+    def noted(work: Callable[..., Any], *given: Any, **more: Any) -> Any:
+        try:
+            return work(*given, **more)
+        finally:
+            if begun.is_set() and not order.count("B's statement ends"):
+                order.append("B's statement ends")
+
+    def seen(statement: str) -> None:
+        if statement.startswith("INSERT"):
+            begun.set()
+
+    await driver.set_trace_callback(seen)
+    driver._execute = lambda work, *given, **more: execute(noted, work, *given, **more)
+    return begun
 
 
 def test_an_error_that_is_forgotten_does_not_hold_up_the_loop_as_it_does_with_aiosqlite_alone(
     tmp_path: Path,
 ) -> None:
-    async def both() -> tuple[bool, bool]:
-        ours = sqlite_engine(tmp_path / "ours.db", busy_timeout=2.0)
+    async def both() -> tuple[list[str], list[str]]:
+        ours = sqlite_engine(tmp_path / "ours.db", busy_timeout=60.0)  # never over in this test
         theirs = create_async_engine(
             f"sqlite+aiosqlite:///{tmp_path}/stock.db", connect_args={"timeout": 2.0}
         )
         try:
-            return await served_while_an_error_goes(ours), await served_while_an_error_goes(theirs)
+            return await order_while_an_error_goes(ours), await order_while_an_error_goes(theirs)
         finally:
             await ours.dispose()
             await theirs.dispose()
 
-    assert asyncio.run(both()) == (True, False)
+    goes_on, ends = "the loop goes on", "B's statement ends"
+    assert asyncio.run(both()) == ([goes_on, ends], [ends, goes_on])
 
 
 def test_a_write_that_is_cancelled_while_it_waits_leaves_nothing_open(tmp_path: Path) -> None:

@@ -454,8 +454,8 @@ EXERCISES = (
         stub=confirm_stub,
         to_write="confirm_stub",
         right=(confirm_guarded,),
-        right_too=(confirm_looking_first,),
         wrong={
+            confirm_looking_first: "was told True on one and False on the other, and the stove is hers",
             confirm_without_a_guard: "given to ben when anna's hold was expired, and then that hold became confirmed",
             confirm_look_then_write: "and then that hold became confirmed",
             confirm_by_time_alone: "and then that hold became confirmed",

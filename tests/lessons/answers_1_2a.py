@@ -621,7 +621,9 @@ EXERCISES = (
                 "drive said 'cancelled' after a crash and left the goods behind"
             ),
             drive_writing_done_too_early: "drive said 'completed' after a crash, without the goods",
-            drive_turning_back_after_every_crash: "cancelled",
+            drive_turning_back_after_every_crash: (
+                "drive said 'cancelled' after a crash and left a mail behind"
+            ),
             drive_giving_up_on_silence: (
                 "drive said 'cancelled' after a lost answer and left a mail behind"
             ),

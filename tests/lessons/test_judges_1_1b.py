@@ -31,6 +31,7 @@ def test_a_hold_that_does_not_exist_and_raises_is_told_which_call_it_was() -> No
 
 @pytest.mark.parametrize("ends", [0.5, 1.001, 1.003, 1.004, 2.0])
 @pytest.mark.parametrize("released", [False, True])
+@pytest.mark.parametrize("devices", [1, 2])
 @pytest.mark.parametrize(
     "faults",
     [
@@ -40,9 +41,15 @@ def test_a_hold_that_does_not_exist_and_raises_is_told_which_call_it_was() -> No
     ],
 )
 def test_a_guarded_confirm_is_never_blamed_for_what_could_have_been_right(
-    ends: float, released: bool, faults: list[Any]
+    ends: float, released: bool, devices: int, faults: list[Any]
 ) -> None:
-    args = {"confirm": answers.confirm_guarded, "ends": ends, "released": released, "again": True}
+    args = {
+        "confirm": answers.confirm_guarded,
+        "ends": ends,
+        "released": released,
+        "devices": devices,
+        "again": True,
+    }
     made = run(late_payment, faults=faults, args=args)
     assert SAFE.check(made) and TRUE.check(made)
 

@@ -25,7 +25,7 @@ async def answer_of(answers: Callable[[], Awaitable[Any]]) -> Any:
 
 def test_a_call_that_timed_out_is_unknown_and_was_sent_once() -> None:
     async def scenario(world: World) -> int:
-        patient, hasty = world.redis(timeout=30.0), world.redis(timeout=0.1)
+        patient, hasty = world.redis(timeout=30.0), world.redis(timeout=1.0)
         await hasty.ping()
 
         async def increment() -> None:
@@ -42,7 +42,7 @@ def test_a_call_that_timed_out_is_unknown_and_was_sent_once() -> None:
         await until(alone)  # whatever the other client has sent is executed by now
         return int(await patient.get("n"))
 
-    run = real.run(scenario, faults=[Pause(node="redis", after="going", for_=1.0)])
+    run = real.run(scenario, faults=[Pause(node="redis", after="going", for_=3.0)])
     assert run.result == 1
     assert [operation.outcome for operation in run.history.operations] == ["unknown"]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cost import FIXED, LESSONS, OF_A_LESSON, WHOLE
 from tools import dev
 from tools.dev import ROOT
 
@@ -152,7 +153,8 @@ def test_the_summary_names_the_slowest_tests_and_what_each_folder_cost(
     monkeypatch.setattr(dev, "COSTS", tmp_path)
 
     def pytest_ran(*command: object) -> int:
-        told = {"cpu": {"tests/sim": 41.2}, "slowest": [[9.5, "a_slow_one"], [1.0, "another"]]}
+        slowest = [[9.5, "a_slow_one"], [1.0, "another"]]
+        told = {"cpu": {"tests/sim": 41.2}, "of a lesson": OF_A_LESSON, "slowest": slowest}
         (tmp_path / "tests.json").write_text(json.dumps(told))
         return 0
 
@@ -161,6 +163,14 @@ def test_the_summary_names_the_slowest_tests_and_what_each_folder_cost(
     said = capsys.readouterr().out
     assert re.search(r"9\.5 s +a_slow_one\n +1\.0 s +another", said) and "tests/sim 41" in said
     assert re.search(r"ok +tests +\d+ s +\d+ CPU-s", said)
+    assert f"a lesson may cost {OF_A_LESSON} CPU-seconds" in said
+
+
+def test_contributing_states_what_a_lesson_may_cost() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert f"A lesson may cost {OF_A_LESSON} CPU-seconds" in page
+    assert f"{WHOLE:,} CPU-seconds" in page and f"about {FIXED}" in page
+    assert f"With {LESSONS} lessons" in page
 
 
 def test_all_stages_green_is_green(monkeypatch: pytest.MonkeyPatch) -> None:

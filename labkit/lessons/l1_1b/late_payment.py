@@ -2,7 +2,8 @@
 
 One stove. anna holds it and pays; ben waits for it. When her hold has ended, or the shop has
 released it, the stove is given to ben, in one transaction; sometimes the shop is late to notice.
-cleo holds another, and does nothing. The reader's `confirm` speaks to the database one statement at
+Sometimes anna's phone pays for the same hold at the same moment. cleo holds another, and does
+nothing. The reader's `confirm` speaks to the database one statement at
 a time, each of them its own transaction, so between two of them anything may happen; anna is
 paused, and her messages are slow.
 
@@ -12,7 +13,7 @@ lines to a hold."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -26,9 +27,10 @@ from labkit.course.figures.text import duration
 from labkit.course.judge import judge
 from labkit.lessons.shared.worst_first import worst_first
 from labkit.sim import Finding
-from labkit.world import Fault, Pause, Run, Slow, World
+from labkit.world import Event, Fault, Pause, Run, Slow, World
 
 PAYS = 1.0  # the second at which anna pays
+DEVICES = ("anna", "anna's phone")
 ANNAS, CLEOS, NOBODYS = "hold-anna", "hold-cleo", "hold-nobody"
 NEVER_GIVES_UP = 3600.0  # seconds for an answer: nothing is lost, so there always is one
 TABLE = "CREATE TABLE holds (id VARCHAR(64) PRIMARY KEY, customer VARCHAR(64), status VARCHAR(16), expires_at DOUBLE PRECISION)"
@@ -60,10 +62,11 @@ async def late_payment(
     ends: float,
     released: bool = False,
     unswept: float = 0.0,
+    devices: int = 1,
     again: bool = False,
 ) -> None:
-    """anna pays at second 1, and asks `again`; her hold is over at second `ends`, and `unswept`
-    later ben has the stove.
+    """anna pays at second 1, on one or two `devices`, and each asks `again`; her hold is over at
+    second `ends`, and `unswept` later ben has the stove.
     """
     engine = world.database(timeout=NEVER_GIVES_UP)
     db, until = Statements(engine), world.clock() + ends + (60.0 if released else 0.0)
@@ -97,7 +100,8 @@ async def late_payment(
             )
         world.record("has the stove", hers=new)
 
-    await world.join(world.node("anna").start(anna), world.node("ben").start(ben))
+    paying = [world.node(device).start(anna) for device in DEVICES[:devices]]
+    await world.join(*paying, world.node("ben").start(ben))
     state = "SELECT status FROM holds WHERE id = :id"
     world.record(
         "in the end", hers=await db.ask(state, id=ANNAS), cleos=await db.ask(state, id=CLEOS)
@@ -125,6 +129,15 @@ def _harm(run: Run) -> str | None:
     return None
 
 
+def _calls(run: Run) -> Iterator[tuple[int, Event, Event]]:
+    """The payments and their answers, device by device, each with its number on that device."""
+    for device in DEVICES:
+        pays = [event for event in run.history.of("pays") if event.node == device]
+        told = [event for event in run.history.of("told") if event.node == device]
+        for nth, (paid, answer) in enumerate(zip(pays, told, strict=True)):
+            yield nth, paid, answer
+
+
 def _state(status: str | None) -> str:
     return "gone" if status is None else status
 
@@ -132,20 +145,22 @@ def _state(status: str | None) -> str:
 def _lie(run: Run) -> str | None:
     (status,) = (event.data["hers"] for event in run.history.of("in the end"))
     told = [event.data["said"] for event in run.history.of("told")]
-    for nth, (paid, answer) in enumerate(
-        zip(run.history.of("pays"), run.history.of("told"), strict=True)
-    ):
-        left = run.args["ends"] - answer.at
-        if nth and told[0] and not told[nth]:
-            return "anna asked twice, was told True and then False, and the stove is hers"
-        if not nth and told[0] and paid.data["late"]:
+    for nth, paid, answer in _calls(run):
+        said, left = answer.data["said"], run.args["ends"] - answer.at
+        if status == "confirmed" and True in told and not said:
+            if nth:
+                return "anna asked twice, was told True and then False, and the stove is hers"
+            if run.args["devices"] > 1:
+                other = "was told True on one and False on the other, and the stove is hers"
+                return f"anna paid on two devices at the same moment, {other}"
+        if said and all(pay.data["late"] for pay in run.history.of("pays") if pay.at <= answer.at):
             ago = paid.at - run.args["ends"]
             when = f"{duration(ago)} before she paid" if ago > 0 else "the instant she paid"
             return f"anna was told True, and her hold had ended {when}"
-        if not told[nth] and left > 0 and status != "confirmed":
+        if not said and left > 0 and status != "confirmed":
             return f"anna was told False, and the stove was hers for another {duration(left)}"
-        if told[nth] != (status == "confirmed"):
-            return f"anna was told {told[nth]}, and in the end her hold is {_state(status)}"
+        if said != (status == "confirmed"):
+            return f"anna was told {said}, and in the end her hold is {_state(status)}"
     if status not in ("held", "confirmed") and not run.history.of("has the stove"):
         return f"anna was told {told[-1]}, nobody ended her hold, and it is {_state(status)}: False must change nothing"
     if any(event.data["said"] for event in run.history.of("asked for nobody's")):
@@ -197,6 +212,7 @@ def judge_confirm(answer: Any, budget: int) -> Finding:
             "ends": st.sampled_from((2.0, 0.5, 1.2, 1.004, 1.002, 1.0)),
             "released": st.booleans(),
             "unswept": st.sampled_from((0.0, 1.0)),
+            "devices": st.integers(1, 2),
             "again": st.booleans(),
         },
         "max_steps": 10_000,
