@@ -454,14 +454,19 @@ EXERCISES = (
         stub=confirm_stub,
         to_write="confirm_stub",
         right=(confirm_guarded,),
+        long=(confirm_looking_first, confirm_once_only),
         wrong={
-            confirm_looking_first: "was told True on one and False on the other, and the stove is hers",
+            confirm_looking_first: (
+                "was told True on one and False on the other, and the stove is hers"
+            ),
             confirm_without_a_guard: "given to ben when anna's hold was expired, and then that hold became confirmed",
             confirm_look_then_write: "and then that hold became confirmed",
             confirm_by_time_alone: "and then that hold became confirmed",
             confirm_by_status_alone: "anna was told True, and her hold had ended",
             confirm_whatever_was_changed: "anna was told True, and the stove is ben's",
-            confirm_once_only: "anna asked twice, was told True and then False, and the stove is hers",
+            confirm_once_only: (
+                "was told True on one and False on the other, and the stove is hers"
+            ),
             confirm_every_hold: "cleo has another hold, did nothing, and it is confirmed",
             confirm_or_expire: "nobody ended her hold, and it is expired: False must change nothing",
             confirm_or_delete: "nobody ended her hold, and it is gone: False must change nothing",

@@ -29,6 +29,13 @@ def test_a_hold_that_does_not_exist_and_raises_is_told_which_call_it_was() -> No
     assert "This was a hold that does not exist, 'hold-nobody', and must return False." in said
 
 
+def test_a_second_call_that_is_told_something_else_is_a_lie_on_one_device_too() -> None:
+    made = run(late_payment, args={"confirm": answers.confirm_once_only, "ends": 2, "again": True})
+    verdict = TRUE.check(made)
+    assert verdict.status == "broken"
+    assert "asked twice, was told True and then False" in str(verdict)
+
+
 @pytest.mark.parametrize("ends", [0.5, 1.001, 1.003, 1.004, 2.0])
 @pytest.mark.parametrize("released", [False, True])
 @pytest.mark.parametrize("devices", [1, 2])
