@@ -9,7 +9,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tools.website.lesson import Page
-from tools.website.markup import readable
+from tools.website.markup import code_in_docstrings, readable
 from tools.website.terms import Entry, Glossary
 
 SVG = (
@@ -87,3 +87,19 @@ def test_names_for_buttons_and_no_list_without_terms() -> None:
     assert "<dl>" not in readable(parameters)
     assert readable(parameters).count('<span class="parameter">') == 2
     assert readable("<dl><dt>a</dt><dd>b</dd></dl>") == "<dl><dt>a</dt><dd>b</dd></dl>"
+
+
+def test_a_table_in_a_docstring_becomes_one_of_restructuredtext() -> None:
+    lines = ["Files.", "", "| file | holds |", "|---|---|", "| `a`, b | x |", "", "The end."]
+    code_in_docstrings(None, "module", "m", None, None, lines)
+    literal = r"\ :py:obj:`a`\ "
+    assert lines[2:9] == [
+        ".. list-table::",
+        "   :header-rows: 1",
+        "",
+        "   * - file",
+        "     - holds",
+        f"   * - {literal}, b",
+        "     - x",
+    ]
+    assert lines[9:] == ["", "The end."]

@@ -29,7 +29,35 @@ def build(target: Path = TARGET) -> int:
     write_source(source)
     options = ["-b", "html", "-q", "-W", "--keep-going", "-j", "2", "-d", str(target / "doctrees")]
     command = [sys.executable, "-m", "sphinx", *options, "-c", str(HERE)]
-    return subprocess.call([*command, str(source), str(target / "html")], cwd=ROOT)
+    code = subprocess.call([*command, str(source), str(target / "html")], cwd=ROOT)
+    drop_stale(source, target / "html")
+    return code
+
+
+# Pages that Sphinx and its extensions write without a source of their own.
+GENERATED = {"search.html", "genindex.html"}
+
+
+def drop_stale(source: Path, html: Path) -> None:
+    """Delete the pages and pictures whose source is gone: Sphinx leaves those of a lesson that was
+    renamed.
+    """
+    sources = [*source.rglob("*.md"), *source.rglob("*.ipynb")]
+    pages = {html / path.relative_to(source).with_suffix(".html") for path in sources}
+    pages |= {html / name for name in GENERATED}
+    pictures = {html / "_static" / path.name for path in (source / "pictures").glob("*")}
+    stale = {path for path in html.rglob("*.html") if _is_page(path, html)} - pages
+    stale |= set(html.glob("_static/figure-*")) - pictures
+    for path in stale:
+        path.unlink()
+    for folder in {path.parent for path in stale}:
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _is_page(path: Path, html: Path) -> bool:
+    """The theme keeps templates among its own files, which are no pages."""
+    return "_static" not in path.relative_to(html).parts
 
 
 def server(folder: Path) -> ThreadingHTTPServer:

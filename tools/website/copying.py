@@ -11,7 +11,7 @@ import ast
 import importlib
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import packages_distributions
@@ -110,4 +110,9 @@ def _path(module: str) -> Path:
 
 
 def _distribution(package: str) -> str:
-    return min(packages_distributions()[package])
+    return min(_distributions()[package])
+
+
+@cache  # reads the list of files of everything that is installed
+def _distributions() -> Mapping[str, list[str]]:
+    return packages_distributions()

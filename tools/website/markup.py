@@ -2,7 +2,8 @@
 
 Browsers draw MathML by themselves, so a formula needs no script and no font from elsewhere. Spanish
 words say that they are Spanish, so that a screen reader pronounces them as such. In docstrings
-`code` stands between single backticks, as in Markdown, and a name links to where it is explained.
+`code` stands between single backticks and tables have bars, as in Markdown; a name links to
+where it is explained.
 Two things in the theme's HTML that a screen reader cannot make sense of are mended.
 Leaves out: macros and numbered equations."""
 
@@ -20,6 +21,7 @@ from sphinx.util.docutils import SphinxRole
 from sphinx.writers.html5 import HTML5Translator
 
 _CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
+_TABLE = re.compile(r"^\|.+\|\n\|[-:| ]+\|(?:\n\|.+\|)+$", re.M)
 _NAME = re.compile(r"[A-Za-z_][\w.]*")
 
 
@@ -47,8 +49,20 @@ def block(translator: HTML5Translator, node: nodes.math_block) -> None:
 def code_in_docstrings(
     app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
-    """Turn `code` in a docstring into what reStructuredText calls a literal, or a reference."""
-    lines[:] = _CODE.sub(_literal, "\n".join(lines)).split("\n")
+    """Turn `code` in a docstring into what reStructuredText calls a literal, or a reference, and a
+    table of Markdown into one of its own.
+    """
+    text = _TABLE.sub(_list_table, "\n".join(lines))
+    lines[:] = _CODE.sub(_literal, text).split("\n")
+
+
+def _list_table(table: re.Match[str]) -> str:
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[0].splitlines()]
+    del rows[1]  # the dashes
+    parts = [".. list-table::", "   :header-rows: 1", ""]
+    for first, *others in rows:
+        parts += [f"   * - {first}", *(f"     - {cell}" for cell in others)]
+    return "\n".join(parts)
 
 
 def _literal(code: re.Match[str]) -> str:
