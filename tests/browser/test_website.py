@@ -1,11 +1,12 @@
 """The website as a reader meets it: no broken link, no error in the console, no request to another
-host, no finding of axe on a desktop and a phone, in light and in dark; search and enlarging work.
+host, all figures there, nothing wider than a phone; search and enlarging work. axe looks at one
+page of each kind, on a desktop and a phone, in light and in dark.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 from threading import Thread
@@ -34,6 +35,10 @@ FINDINGS = """async () => {
   const told = nodes => `${nodes[0].html.slice(0, 200)} and ${nodes.length - 1} more`;
   return violations.map(({ id, nodes }) => `${id}: ${told(nodes)}`);
 }"""
+FIGURES = """() => [...document.querySelectorAll('figure.enlarge img')].map(img =>
+  img.naturalWidth <= 10 ? 'not drawn'
+  : img.alt.length <= 20 ? 'not described'
+  : getComputedStyle(img).filter !== 'none' ? 'dimmed' : '')"""
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -87,6 +92,9 @@ class Watched:
     def _asked(self, url: str, address: str) -> None:
         if not url.startswith((address, "data:", "blob:")):
             self.troubles.append(f"asks another host: {url}")
+
+
+Opener = Callable[[str], Watched]
 
 
 def files_of(website: Path) -> list[Path]:
@@ -146,19 +154,72 @@ def test_there_is_a_page_for_every_notebook(website: Path) -> None:
     )
 
 
-def test_every_page_is_accessible_and_quiet(website: Path, address: str, browser: Browser) -> None:
-    """Each page is opened once, and looked at on a desktop and a phone, in light and in dark."""
-    watched = Watched(browser, address, DESKTOP, "light")
+def kinds_of_page(website: Path) -> list[str]:
+    """One page of each kind: what axe says of one lesson, it says of all."""
+    lesson = next(name for name in pages_of(website) if re.match(r"lessons/\d_\d", name))
+    reference = next(name for name in pages_of(website) if re.match(r"reference/(?!index)", name))
+    return ["index.html", lesson, "copy.html", "glossary.html", reference, "search.html"]
+
+
+def accessibility(watched: Watched) -> list[str]:
+    """What axe finds on the page that is open."""
+    watched.page.evaluate(FEWER)
+    watched.page.evaluate(AXE)
+    return list(watched.page.evaluate(FINDINGS))
+
+
+def too_wide(watched: Watched) -> list[str]:
+    wider = watched.page.evaluate(OVERFLOW)
+    return [f"the page is {wider} pixels wider than the screen"] if wider > 0 else []
+
+
+def figures_missing(watched: Watched, expected: int) -> list[str]:
+    """What is wrong with the figures of the page: drawn, described, not dimmed, and all there."""
+    shown = watched.page.evaluate(FIGURES)
+    wrong = [f"figure {number}: {told}" for number, told in enumerate(shown) if told]
+    if len(shown) != expected:
+        wrong.append(f"{len(shown)} figures, not {expected}")
+    return wrong
+
+
+def stored_figures(page: str) -> int:
+    """How many figures a page must have: a lesson as many as its notebook, the start page one."""
+    if not page.startswith("lessons/"):
+        return int(page == "index.html")
+    place = Path(page).relative_to("lessons").with_suffix(".ipynb")
+    stored = (NOTEBOOKS / place).read_text(encoding="utf-8")
+    return len(re.findall(r'"image/svg\+xml": |"image/png": ', stored))
+
+
+def troubles_of(watched: Watched, expected_figures: int) -> list[str]:
+    """Everything that is wrong with the page that is open, except for what axe would say."""
+    found = [*watched.troubles, *too_wide(watched), *figures_missing(watched, expected_figures)]
+    watched.troubles.clear()
+    return found
+
+
+def test_every_page_is_quiet_and_whole(website: Path, address: str, browser: Browser) -> None:
+    """Opened on a phone in the dark, where a page is most likely to be too wide or a figure dim."""
+    watched = Watched(browser, address, PHONE, "dark")
     found = {}
     for name in pages_of(website):
         watched.page.goto(address + name, wait_until="load")
-        watched.page.evaluate(FEWER)
-        watched.page.evaluate(AXE)
+        trouble = troubles_of(watched, stored_figures(name))
+        if trouble:
+            found[name] = trouble
+    watched.close()
+    assert found == {}
+
+
+def test_every_kind_of_page_is_accessible(website: Path, address: str, browser: Browser) -> None:
+    """Each is opened once, and looked at on a desktop and a phone, in light and in dark."""
+    watched = Watched(browser, address, DESKTOP, "light")
+    found = {}
+    for name in kinds_of_page(website):
+        watched.page.goto(address + name, wait_until="load")
         for size, theme in product((DESKTOP, PHONE), ("light", "dark")):
             watched.look(size, theme)
-            trouble = [*watched.page.evaluate(FINDINGS), *watched.troubles]
-            if watched.page.evaluate(OVERFLOW) > 0:
-                trouble.append("the page is wider than the screen")
+            trouble = [*accessibility(watched), *too_wide(watched), *watched.troubles]
             watched.troubles.clear()
             if trouble:
                 found[name, size, theme] = trouble
@@ -166,34 +227,69 @@ def test_every_page_is_accessible_and_quiet(website: Path, address: str, browser
     assert found == {}
 
 
-def test_what_is_not_accessible_is_found(address: str, browser: Browser) -> None:
-    watched = Watched(browser, address, DESKTOP, "light")
-    watched.page.goto(address)
-    watched.page.evaluate("document.querySelector('figure img').alt = ''")
-    watched.page.evaluate("console.error('so it is heard')")
-    watched.page.evaluate("fetch('http://192.0.2.1/').catch(() => 0)")
-    watched.page.evaluate(AXE)
-    findings = watched.page.evaluate(FINDINGS)
-    watched.close()
-    assert any(finding.startswith("link-name") for finding in findings)
-    assert "console: so it is heard" in watched.troubles
-    assert "asks another host: http://192.0.2.1/" in watched.troubles
+SOUND = """<!doctype html><html lang="en"><head><title>Sound</title></head><body><main>
+<h1>Sound</h1><figure class="enlarge"><a href="dot.svg"><img src="dot.svg" width="20"
+alt="A black square, twenty pixels wide."></a></figure></main></body></html>"""
+DOT = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="20" height="20"><path d="M0 0H20V20H0Z"/></svg>'
+)
+BROKEN = {
+    "console: so it is heard": (
+        "</main>",
+        "</main><script>console.error('so it is heard')</script>",
+    ),
+    "error: nobody": ("</main>", "</main><script>throw 'nobody'</script>"),
+    "asks another host: http://192.0.2.1/": (
+        "</main>",
+        "</main><script>fetch('http://192.0.2.1/').catch(() => 0)</script>",
+    ),
+    "pixels wider than the screen": ("<h1>", "<h1 style='width: 2000px'>"),
+    "figure 0: not drawn": ('src="dot.svg"', 'src="no.svg"'),
+    "figure 0: not described": ("A black square, twenty pixels wide.", "figure"),
+    "figure 0: dimmed": ("<img ", "<img style='filter: brightness(.8)' "),
+    "0 figures, not 1": (' class="enlarge"', ""),
+}
 
 
-def test_every_figure_of_every_lesson_is_on_its_page(
-    website: Path, address: str, browser: Browser
-) -> None:
-    watched = Watched(browser, address, DESKTOP, "dark")
-    for place in notebooks():
-        stored = (NOTEBOOKS / place).read_text(encoding="utf-8")
-        expected = len(re.findall(r'"image/svg\+xml": |"image/png": ', stored))
-        watched.page.goto(f"{address}lessons/{place.with_suffix('.html')}", wait_until="load")
-        shown = watched.page.evaluate(
-            "() => [...document.querySelectorAll('figure.enlarge img')].map(img =>"
-            " [img.naturalWidth > 10, img.alt.length > 20, getComputedStyle(img).filter])"
-        )
-        assert shown == [[True, True, "none"]] * expected, place
-    watched.close()
+@pytest.fixture(scope="module")
+def open_page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opener]:
+    """Opens the text of a page that stands for itself, with a picture beside it."""
+    folder = tmp_path_factory.mktemp("broken")
+    (folder / "dot.svg").write_text(DOT)
+    serving = server(folder)
+    Thread(target=serving.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{serving.server_port}/"
+    opened = []
+
+    def open_it(text: str) -> Watched:
+        (folder / "page.html").write_text(text)
+        opened.append(Watched(browser, address, PHONE, "dark"))
+        opened[-1].page.goto(address + "page.html", wait_until="load")
+        return opened[-1]
+
+    yield open_it
+    for watched in opened:
+        watched.close()
+    serving.shutdown()
+    serving.server_close()
+
+
+def test_a_sound_page_has_no_trouble(open_page: Opener) -> None:
+    watched = open_page(SOUND)
+    assert [*accessibility(watched), *troubles_of(watched, 1)] == []
+
+
+@pytest.mark.parametrize("trouble", BROKEN)
+def test_what_is_wrong_with_a_page_is_found(open_page: Opener, trouble: str) -> None:
+    watched = open_page(SOUND.replace(*BROKEN[trouble]))
+    assert trouble in " ".join(troubles_of(watched, 1))
+
+
+def test_what_is_not_accessible_is_found(open_page: Opener) -> None:
+    unnamed = SOUND.replace("A black square, twenty pixels wide.", "")
+    pale = SOUND.replace("<h1>", "<h1 style='color: #999; background: #fff'>")
+    assert any(finding.startswith("link-name") for finding in accessibility(open_page(unnamed)))
+    assert any(finding.startswith("color-contrast") for finding in accessibility(open_page(pale)))
 
 
 def test_a_figure_opens_at_full_size_and_closes_again(address: str, browser: Browser) -> None:
