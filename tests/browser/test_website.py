@@ -12,10 +12,11 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import unquote, urldefrag
 
+import nbformat
 import pytest
 from axe_playwright_python.base import AXE_FILE_PATH
 from bs4 import BeautifulSoup
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
 from tools.website.__main__ import build, server
 from tools.website.source import NOTEBOOKS, notebooks
@@ -39,6 +40,7 @@ FIGURES = """() => [...document.querySelectorAll('figure.enlarge img')].map(img 
   img.naturalWidth <= 10 ? 'not drawn'
   : img.alt.length <= 20 ? 'not described'
   : getComputedStyle(img).filter !== 'none' ? 'dimmed' : '')"""
+PICTURES = {"image/svg+xml", "image/png"}
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -71,9 +73,7 @@ class Watched:
         self.troubles: list[str] = []
         self.page.on("console", self._spoken)
         self.page.on("pageerror", lambda error: self.troubles.append(f"error: {error}"))
-        self.page.on(
-            "requestfailed", lambda request: self.troubles.append(f"failed: {request.url}")
-        )
+        self.page.on("requestfailed", self._failed)
         self.page.on("request", lambda request: self._asked(request.url, address))
 
     def look(self, size: tuple[int, int], theme: str) -> None:
@@ -85,9 +85,14 @@ class Watched:
     def close(self) -> None:
         self.context.close()
 
-    def _spoken(self, message: object) -> None:
+    def _spoken(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.troubles.append(f"console: {message.text}")
+
+    def _failed(self, request: Request) -> None:
+        """A request that the browser itself gave up, for the reader went on, has not failed."""
+        if request.failure != "net::ERR_ABORTED":
+            self.troubles.append(f"failed: {request.url} {request.failure}")
 
     def _asked(self, url: str, address: str) -> None:
         if not url.startswith((address, "data:", "blob:")):
@@ -187,8 +192,9 @@ def stored_figures(page: str) -> int:
     if not page.startswith("lessons/"):
         return int(page == "index.html")
     place = Path(page).relative_to("lessons").with_suffix(".ipynb")
-    stored = (NOTEBOOKS / place).read_text(encoding="utf-8")
-    return len(re.findall(r'"image/svg\+xml": |"image/png": ', stored))
+    stored = nbformat.read(NOTEBOOKS / place, as_version=4)
+    outputs = [output for cell in stored.cells for output in cell.get("outputs", [])]
+    return sum(bool(PICTURES & output.get("data", {}).keys()) for output in outputs)
 
 
 def troubles_of(watched: Watched, expected_figures: int) -> list[str]:
@@ -227,7 +233,8 @@ def test_every_kind_of_page_is_accessible(website: Path, address: str, browser: 
     assert found == {}
 
 
-SOUND = """<!doctype html><html lang="en"><head><title>Sound</title></head><body><main>
+SOUND = """<!doctype html><html lang="en"><head><title>Sound</title>
+<link rel="icon" href="data:,"></head><body><main>
 <h1>Sound</h1><figure class="enlarge"><a href="dot.svg"><img src="dot.svg" width="20"
 alt="A black square, twenty pixels wide."></a></figure></main></body></html>"""
 DOT = (

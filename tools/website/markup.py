@@ -23,6 +23,7 @@ from sphinx.writers.html5 import HTML5Translator
 _CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _TABLE = re.compile(r"^\|.+\|\n\|[-:| ]+\|(?:\n\|.+\|)+$", re.M)
 _NAME = re.compile(r"[A-Za-z_][\w.]*")
+_NAMED_OBJECT = re.compile(r"<(?:function |class ')(?:\w+\.)*(\w+)'?>")
 
 
 class Spanish(SphinxRole):
@@ -71,6 +72,23 @@ def _literal(code: re.Match[str]) -> str:
     return rf"\ {role}\ "
 
 
+def defaults_by_name(
+    app: Sphinx,
+    what: str,
+    name: str,
+    obj: object,
+    options: object,
+    signature: str | None,
+    returns: str | None,
+) -> tuple[str | None, str | None]:
+    """Write a default that is a function or a class as its name, and one that a factory makes as
+    three dots. Sphinx cannot read `<function ignore>`, and then shortens no type in the signature.
+    """
+    if signature is not None:
+        signature = _NAMED_OBJECT.sub(r"\1", signature).replace("= <factory>", "= ...")
+    return signature, returns
+
+
 def readable(html: str) -> str:
     """A page in which every button has a name, and parameters stand in no list of definitions."""
     named = '<summary aria-label="Show the pages below"><span class="toctree-toggle"'
@@ -98,5 +116,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_role("es", Spanish())
     app.connect("config-inited", _with_pictures)
     app.connect("autodoc-process-docstring", code_in_docstrings)
+    app.connect("autodoc-process-signature", defaults_by_name)
     app.connect("build-finished", _mend)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
