@@ -77,10 +77,13 @@ class Watched:
         self.page.on("request", lambda request: self._asked(request.url, address))
 
     def look(self, size: tuple[int, int], theme: str) -> None:
-        """Change the size of the screen and the theme, and wait until the page has followed."""
+        """Change the size of the screen and the theme, and wait until the page has followed: its
+        colours fade into each other, and one in between has too little contrast.
+        """
         self.page.set_viewport_size({"width": size[0], "height": size[1]})
         self.page.emulate_media(color_scheme=theme)
         self.page.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
+        self.page.wait_for_function("document.getAnimations().length === 0")
 
     def close(self) -> None:
         self.context.close()
