@@ -253,6 +253,7 @@ BROKEN = {
         "</main>",
         "</main><script>fetch('http://192.0.2.1/').catch(() => 0)</script>",
     ),
+    "failed: http://127.0.0.1:1/": ("</main>", "<img src='http://127.0.0.1:1/' alt='x'></main>"),
     "pixels wider than the screen": ("<h1>", "<h1 style='width: 2000px'>"),
     "figure 0: not drawn": ('src="dot.svg"', 'src="no.svg"'),
     "figure 0: not described": ("A black square, twenty pixels wide.", "figure"),
