@@ -68,7 +68,7 @@ def is_kept(environ: Mapping[str, str] = os.environ) -> bool:
     return not any(environ.get(name) for name in ("CI", "PYTEST_VERSION", "PYTEST_CURRENT_TEST"))
 
 
-def load(path: Path | None, moves: Sequence[Mapping[str, str]] | None = None) -> Progress:
+def load(path: Path | None, moves: Sequence[Mapping[str, str | None]] | None = None) -> Progress:
     """What the file says, under the ids of today; nothing when there is none."""
     try:
         text = path.read_text(encoding="utf-8") if path else None
@@ -95,14 +95,16 @@ def _record(entry: Mapping[str, Any]) -> ExerciseRecord:
 
 
 def _moved(
-    records: Mapping[str, ExerciseRecord], table: Mapping[str, str]
+    records: Mapping[str, ExerciseRecord], table: Mapping[str, str | None]
 ) -> dict[str, ExerciseRecord]:
-    """The records under their new ids. Two that become one are passed if either was, with the tries
-    of both.
+    """The records under their new ids, without those of exercises that are gone. Two that become
+    one are passed if either was, with the tries of both.
     """
     found: dict[str, ExerciseRecord] = {}
     for id, old in records.items():
         now = table.get(id, id)
+        if now is None:
+            continue
         before = found.get(now, ExerciseRecord(False, 0))
         found[now] = ExerciseRecord(before.passed or old.passed, before.tries + old.tries)
     return found

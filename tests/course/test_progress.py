@@ -17,6 +17,7 @@ from labkit.course import judge, moved, progress, show_progress
 from labkit.course.judge import judges
 from labkit.course.lessons import Lesson, lessons, map_of
 from labkit.course.progress import ExerciseRecord, Progress
+from labkit.course.selftest import self_test
 
 
 def notebook(folder: Path, name: str, first: str) -> None:
@@ -107,7 +108,10 @@ def test_what_was_passed_under_an_old_id_counts_under_the_new_one(tmp_path: Path
     path = tmp_path / "p.json"
     old = {"1.1b-1": {"passed": True, "tries": 2}, "1.1a-3": {"passed": False, "tries": 1}}
     path.write_text(json.dumps({"exercises": {**old, "1.1c-9": {"passed": False, "tries": 4}}}))
-    moves = ({"1.1b-1": "1.1c-1", "1.1c-9": "1.1c-1"}, {"1.1c-1": "1.1d-1"})
+    moves: tuple[dict[str, str | None], ...] = (
+        {"1.1b-1": "1.1c-1", "1.1c-9": "1.1c-1"},
+        {"1.1c-1": "1.1d-1"},
+    )
     assert progress.load(path, moves) == Progress(
         {"1.1d-1": ExerciseRecord(True, 6), "1.1a-3": ExerciseRecord(False, 1)}
     )
@@ -125,9 +129,38 @@ def test_a_table_is_applied_once_although_ids_change_places(
     assert progress.load(tmp_path / "p.json").entries == expected
 
 
-def test_the_last_table_names_only_exercises_that_exist() -> None:
-    last = moved.MOVES[-1].values() if moved.MOVES else ()
+def test_what_was_passed_in_two_lessons_of_chapter_1_1_counts_in_the_four_of_today(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "p.json"
+    passed = ["1.1a-1", "1.1a-2", "1.1a-3", "1.1b-1", "1.1b-2", "1.1b-3", "1.2a-1"]
+    answered = ["1.1a-q1", "1.1a-q2", "1.1a-q3", "1.1b-q1", "1.1b-q2", "1.1b-q3"]
+    records = {id: {"passed": True, "tries": 1} for id in [*passed, *answered]}
+    path.write_text(json.dumps({"exercises": records}))
+    now = progress.load(path)
+    assert sorted(now.entries) == [
+        *("1.1a-1", "1.1a-q1", "1.1a-q2", "1.1b-1", "1.1b-q2"),
+        *("1.1c-1", "1.1c-2", "1.1c-q1", "1.1c-q2", "1.1d-1", "1.1d-q1", "1.2a-1"),
+    ]
+    assert all(now.passed(id) for id in now.entries)
+
+
+def test_the_store_with_a_token_that_was_passed_is_not_the_retry_of_today(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps({"exercises": {"1.1a-2": {"passed": True, "tries": 3}}}))
+    assert progress.load(path).entries == {}
+    environ = {"LABKIT_PROGRESS": str(path)}
+    progress.record("1.1a-2", passed=True, environ=environ)
+    assert progress.load(path).entries == {"1.1a-2": ExerciseRecord(True, 1)}
+
+
+def test_the_last_table_names_only_exercises_and_questions_that_exist() -> None:
+    last = {id for id in moved.MOVES[-1].values() if id is not None}
     assert {id for id in last if "-q" not in id} <= set(judges())
+    for id in last - set(judges()):
+        lesson, _, number = id.partition("-q")
+        test = self_test(lesson)
+        assert test is not None and test.question(int(number))
 
 
 @pytest.mark.usefixtures("registry")

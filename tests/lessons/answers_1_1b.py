@@ -4,529 +4,484 @@ that are easy to write.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from labkit.base import begin_immediate, reading
-from labkit.lessons.l1_1b.late_payment import Statements, late_payment
-from labkit.lessons.l1_1b.moving_rights import moving_rights
-from labkit.lessons.l1_1b.sweepers import sweepers
+from labkit.base import DatabaseUnavailable, begin_immediate, reading
+from labkit.lessons.l1_1b.cart_sale import cart_sale
+from labkit.lessons.l1_1b.carts import carts
+from labkit.locks import LockTimeout
 from tests.lessons.handed_in import Exercise
 
-# -- 1.1b-1: confirm a hold
-
-GUARDED = (
-    "UPDATE holds SET status = 'confirmed' WHERE id = :id AND status = 'held' AND expires_at > :now"
-)
-STATUS = "SELECT status FROM holds WHERE id = :id"
+# -- 1.1b-1: lock a cart
 
 
-async def confirm_stub(db: Statements, hold_id: str, now: float) -> bool:
+@asynccontextmanager
+async def cart_stub(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    raise NotImplementedError
+    yield
+
+
+@asynccontextmanager
+async def cart_on_a_stack(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for sku in sorted(set(skus)):
+            await stack.enter_async_context(locks.hold(sku))
+        yield
+
+
+@asynccontextmanager
+async def cart_by_recursion(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    first, *rest = sorted(set(skus), reverse=True)
+    async with locks.hold(first):
+        if rest:
+            async with cart_by_recursion(locks, rest):
+                yield
+        else:
+            yield
+
+
+@asynccontextmanager
+async def cart_in_the_order_given(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for sku in dict.fromkeys(skus):
+            await stack.enter_async_context(locks.hold(sku))
+        yield
+
+
+@asynccontextmanager
+async def cart_all_at_once(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    holds = [locks.hold(sku) for sku in sorted(set(skus))]
+    await asyncio.gather(*[hold.__aenter__() for hold in holds])
+    try:
+        yield
+    finally:
+        for hold in holds:
+            await hold.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def cart_gathered(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        await asyncio.gather(
+            *[stack.enter_async_context(locks.hold(sku)) for sku in sorted(set(skus))]
+        )
+        yield
+
+
+@asynccontextmanager
+async def cart_given_up_at_once(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    async with cart_on_a_stack(locks, skus):
+        raise LockTimeout("no patience")
+    yield
+
+
+@asynccontextmanager
+async def cart_without_patience(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    try:
+        await asyncio.wait_for(locks.hold(min(skus)).__aenter__(), 0.001)
+    except TimeoutError:
+        raise LockTimeout("no patience") from None
+    yield
+
+
+@asynccontextmanager
+async def cart_with_doubles(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for sku in sorted(skus):
+            await stack.enter_async_context(locks.hold(sku))
+        yield
+
+
+@asynccontextmanager
+async def cart_of_the_first(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    async with locks.hold(min(skus)):
+        yield
+
+
+@asynccontextmanager
+async def cart_left_when_the_second_fails(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    holds = [locks.hold(sku) for sku in sorted(set(skus))]
+    for hold in holds:
+        await hold.__aenter__()
+    try:
+        yield
+    finally:
+        for hold in holds:
+            await hold.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def cart_left_when_the_body_fails(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    holds = [locks.hold(sku) for sku in sorted(set(skus))]
+    for hold in holds:
+        await hold.__aenter__()
+    yield
+    for hold in holds:
+        await hold.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def cart_let_go_too_early(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for sku in sorted(set(skus)):
+            await stack.enter_async_context(locks.hold(sku))
+    yield
+
+
+@asynccontextmanager
+async def cart_let_go_while_packing(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for sku in sorted(set(skus)):
+            await stack.enter_async_context(locks.hold(sku))
+        letting_go = asyncio.create_task(stack.pop_all().aclose())
+        yield
+    await letting_go
+
+
+@asynccontextmanager
+async def cart_that_swallows(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for sku in sorted(set(skus)):
+            await stack.enter_async_context(locks.hold(sku))
+        with suppress(Exception):
+            yield
+
+
+@asynccontextmanager
+async def cart_of_several_keys(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    async with locks.hold(*sorted(set(skus))):
+        yield
+
+
+@asynccontextmanager
+async def cart_of_an_unknown_item(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    async with locks.hold(f"lock:{min(skus)}"):
+        yield
+
+
+# -- 1.1b-2: sell a cart without a lock
+
+TAKE = "UPDATE inventory SET stock = stock - :quantity WHERE sku = :sku AND stock >= :quantity"
+RETURN = "UPDATE inventory SET stock = stock + :quantity WHERE sku = :sku"
+STOCK = "SELECT stock FROM inventory WHERE sku = :sku"
+Lines = list[tuple[str, int]]
+
+
+class Missing(Exception):
+    """Something in the cart is missing."""
+
+
+async def take(connection: Any, sku: str, quantity: int, statement: str = TAKE) -> bool:
+    changed = await connection.execute(text(statement), {"sku": sku, "quantity": quantity})
+    return bool(changed.rowcount)
+
+
+async def sale_stub(engine: AsyncEngine, lines: Lines) -> bool:
     raise NotImplementedError
 
 
-async def confirm_guarded(db: Statements, hold_id: str, now: float) -> bool:
-    if await db.change(GUARDED, id=hold_id, now=now):
-        return True
-    return bool(await db.ask(STATUS, id=hold_id) == "confirmed")
-
-
-async def confirm_looking_first(db: Statements, hold_id: str, now: float) -> bool:
-    if await db.ask(STATUS, id=hold_id) == "confirmed":
-        return True
-    return await db.change(GUARDED, id=hold_id, now=now) == 1
-
-
-async def confirm_without_a_guard(db: Statements, hold_id: str, now: float) -> bool:
-    return await db.change("UPDATE holds SET status = 'confirmed' WHERE id = :id", id=hold_id) == 1
-
-
-async def confirm_look_then_write(db: Statements, hold_id: str, now: float) -> bool:
-    live = "SELECT count(*) FROM holds WHERE id = :id AND status = 'held' AND expires_at > :now"
-    if not await db.ask(live, id=hold_id, now=now):
-        return bool(await db.ask(STATUS, id=hold_id) == "confirmed")
-    await db.change("UPDATE holds SET status = 'confirmed' WHERE id = :id", id=hold_id)
+async def sale_rolled_back_by_an_exception(engine: AsyncEngine, lines: Lines) -> bool:
+    try:
+        async with begin_immediate(engine) as tx:
+            for sku, quantity in lines:
+                if not await take(tx, sku, quantity):
+                    raise Missing(sku)
+    except Missing:
+        return False
     return True
 
 
-async def confirm_by_time_alone(db: Statements, hold_id: str, now: float) -> bool:
-    guard = "UPDATE holds SET status = 'confirmed' WHERE id = :id AND expires_at > :now"
-    return await db.change(guard, id=hold_id, now=now) == 1
-
-
-async def confirm_by_status_alone(db: Statements, hold_id: str, now: float) -> bool:
-    guard = "UPDATE holds SET status = 'confirmed' WHERE id = :id AND status = 'held'"
-    if await db.change(guard, id=hold_id):
-        return True
-    return bool(await db.ask(STATUS, id=hold_id) == "confirmed")
-
-
-async def confirm_whatever_was_changed(db: Statements, hold_id: str, now: float) -> bool:
-    await db.change(GUARDED, id=hold_id, now=now)
+async def sale_rolled_back_by_hand(engine: AsyncEngine, lines: Lines) -> bool:
+    async with engine.connect() as connection:
+        for sku, quantity in sorted(lines):
+            if not await take(connection, sku, quantity):
+                await connection.rollback()
+                return False
+        await connection.commit()
     return True
 
 
-async def confirm_once_only(db: Statements, hold_id: str, now: float) -> bool:
-    return await db.change(GUARDED, id=hold_id, now=now) == 1
+async def sale_of_sums_looked_up_inside(engine: AsyncEngine, lines: Lines) -> bool:
+    """Right, because `begin_immediate` lets one writer in at a time."""
+    wanted: dict[str, int] = {}
+    for sku, quantity in lines:
+        wanted[sku] = wanted.get(sku, 0) + quantity
+    async with begin_immediate(engine) as tx:
+        for sku, quantity in wanted.items():
+            if (await tx.scalar(text(STOCK), {"sku": sku}) or 0) < quantity:
+                return False
+        for sku, quantity in wanted.items():
+            await take(tx, sku, quantity)
+    return True
 
 
-async def confirm_every_hold(db: Statements, hold_id: str, now: float) -> bool:
-    if await db.change(
-        "UPDATE holds SET status = 'confirmed' WHERE status = 'held' AND expires_at > :now", now=now
-    ):
-        return True
-    return bool(await db.ask(STATUS, id=hold_id) == "confirmed")
+async def sale_returned_from_inside(engine: AsyncEngine, lines: Lines) -> bool:
+    async with begin_immediate(engine) as tx:
+        for sku, quantity in lines:
+            if not await take(tx, sku, quantity):
+                return False
+    return True
 
 
-async def confirm_or_expire(db: Statements, hold_id: str, now: float) -> bool:
-    if await confirm_guarded(db, hold_id, now):
-        return True
-    await db.change(
-        "UPDATE holds SET status = 'expired' WHERE id = :id AND status = 'held'", id=hold_id
-    )
-    return False
+async def sale_line_by_line(engine: AsyncEngine, lines: Lines) -> bool:
+    for sku, quantity in lines:
+        async with begin_immediate(engine) as tx:
+            if not await take(tx, sku, quantity):
+                return False
+    return True
 
 
-async def confirm_or_delete(db: Statements, hold_id: str, now: float) -> bool:
-    if await confirm_guarded(db, hold_id, now):
-        return True
-    await db.change("DELETE FROM holds WHERE id = :id AND status = 'held'", id=hold_id)
-    return False
-
-
-async def confirm_nothing(db: Statements, hold_id: str, now: float) -> bool:
-    return False
-
-
-async def confirm_and_return_nothing(db: Statements, hold_id: str, now: float) -> Any:
-    await db.change(GUARDED, id=hold_id, now=now)
-
-
-async def confirm_expecting_a_row(db: Statements, hold_id: str, now: float) -> bool:
-    if await db.change(GUARDED, id=hold_id, now=now):
-        return True
-    return bool((await db.ask(STATUS, id=hold_id)).startswith("confirmed"))
-
-
-# -- 1.1b-2: sweep
-
-DUE = "SELECT id, sku, quantity FROM holds WHERE status = 'held' AND expires_at <= :now ORDER BY id"
-EXPIRE = "UPDATE holds SET status = 'expired' WHERE id = :id AND status = 'held'"
-RETURN = "UPDATE stock SET held = held - :quantity, on_hand = on_hand + :quantity WHERE sku = :sku"
-
-
-async def due(engine: AsyncEngine, now: float) -> list[dict[str, Any]]:
+async def sale_looked_up_before(engine: AsyncEngine, lines: Lines) -> bool:
     async with reading(engine) as connection:
-        return [dict(row._mapping) for row in await connection.execute(text(DUE), {"now": now})]
+        for sku, quantity in lines:
+            if (await connection.scalar(text(STOCK), {"sku": sku}) or 0) < quantity:
+                return False
+    async with begin_immediate(engine) as tx:
+        for sku, quantity in lines:
+            await take(tx, sku, quantity)
+    return True
 
 
-async def sweep_stub(engine: AsyncEngine, now: float) -> None:
-    raise NotImplementedError
+async def sale_looked_up_line_by_line(engine: AsyncEngine, lines: Lines) -> bool:
+    """Each line is looked up by itself: two lines of one SKU are both found on the shelf."""
+    async with begin_immediate(engine) as tx:
+        for sku, quantity in lines:
+            if (await tx.scalar(text(STOCK), {"sku": sku}) or 0) < quantity:
+                return False
+        for sku, quantity in lines:
+            await take(tx, sku, quantity)
+    return True
 
 
-async def sweep_one_by_one(engine: AsyncEngine, now: float) -> None:
-    for hold in await due(engine, now):
-        async with begin_immediate(engine) as connection:
-            if (await connection.execute(text(EXPIRE), {"id": hold["id"]})).rowcount:
-                await connection.execute(
-                    text(RETURN), {"sku": hold["sku"], "quantity": hold["quantity"]}
-                )
+async def sale_whatever_was_changed(engine: AsyncEngine, lines: Lines) -> bool:
+    async with begin_immediate(engine) as tx:
+        for sku, quantity in lines:
+            await take(tx, sku, quantity)
+    return True
 
 
-async def sweep_at_once(engine: AsyncEngine, now: float) -> None:
-    expire = "UPDATE holds SET status = 'expired' WHERE status = 'held' AND expires_at <= :now RETURNING sku, quantity"
-    async with begin_immediate(engine) as connection:
-        for sku, quantity in (await connection.execute(text(expire), {"now": now})).all():
-            await connection.execute(text(RETURN), {"sku": sku, "quantity": quantity})
-
-
-async def sweep_those_before(engine: AsyncEngine, now: float) -> None:
-    expire = "UPDATE holds SET status = 'expired' WHERE status = 'held' AND expires_at < :now RETURNING sku, quantity"
-    async with begin_immediate(engine) as connection:
-        for sku, quantity in (await connection.execute(text(expire), {"now": now})).all():
-            await connection.execute(text(RETURN), {"sku": sku, "quantity": quantity})
-
-
-async def sweep_status_first(engine: AsyncEngine, now: float) -> None:
-    for hold in await due(engine, now):
-        async with begin_immediate(engine) as connection:
-            expired = (await connection.execute(text(EXPIRE), {"id": hold["id"]})).rowcount
-        if expired:
-            async with begin_immediate(engine) as connection:
-                await connection.execute(
-                    text(RETURN), {"sku": hold["sku"], "quantity": hold["quantity"]}
-                )
-
-
-async def sweep_units_first(engine: AsyncEngine, now: float) -> None:
-    for hold in await due(engine, now):
-        async with begin_immediate(engine) as connection:
-            await connection.execute(
-                text(RETURN), {"sku": hold["sku"], "quantity": hold["quantity"]}
-            )
-        async with begin_immediate(engine) as connection:
-            await connection.execute(text(EXPIRE), {"id": hold["id"]})
-
-
-async def sweep_without_a_guard(engine: AsyncEngine, now: float) -> None:
-    for hold in await due(engine, now):
-        async with begin_immediate(engine) as connection:
-            await connection.execute(
-                text("UPDATE holds SET status = 'expired' WHERE id = :id"), {"id": hold["id"]}
-            )
-            await connection.execute(
-                text(RETURN), {"sku": hold["sku"], "quantity": hold["quantity"]}
-            )
-
-
-async def sweep_without_looking_at_the_count(engine: AsyncEngine, now: float) -> None:
-    for hold in await due(engine, now):
-        async with begin_immediate(engine) as connection:
-            await connection.execute(text(EXPIRE), {"id": hold["id"]})
-            await connection.execute(
-                text(RETURN), {"sku": hold["sku"], "quantity": hold["quantity"]}
-            )
-
-
-async def sweep_one_unit_each(engine: AsyncEngine, now: float) -> None:
-    for hold in await due(engine, now):
-        async with begin_immediate(engine) as connection:
-            if (await connection.execute(text(EXPIRE), {"id": hold["id"]})).rowcount:
-                await connection.execute(text(RETURN), {"sku": hold["sku"], "quantity": 1})
-
-
-async def sweep_all_that_are_expired(engine: AsyncEngine, now: float) -> None:
-    expire = "UPDATE holds SET status = 'expired' WHERE status = 'held' AND expires_at <= :now"
-    async with begin_immediate(engine) as connection:
-        await connection.execute(text(expire), {"now": now})
-        expired = await connection.execute(
-            text("SELECT sku, quantity FROM holds WHERE status = 'expired' ORDER BY id")
-        )
-        for sku, quantity in expired.all():
-            await connection.execute(text(RETURN), {"sku": sku, "quantity": quantity})
-
-
-async def sweep_by_marking(engine: AsyncEngine, now: float) -> None:
-    for hold in await due(engine, now):
-        async with begin_immediate(engine) as connection:
-            mark = "UPDATE holds SET status = 'expiring' WHERE id = :id AND status = 'held'"
-            mine = (await connection.execute(text(mark), {"id": hold["id"]})).rowcount
-        if mine:
-            async with begin_immediate(engine) as connection:
-                await connection.execute(
-                    text("UPDATE holds SET status = 'expired' WHERE id = :id"), {"id": hold["id"]}
-                )
-                await connection.execute(
-                    text(RETURN), {"sku": hold["sku"], "quantity": hold["quantity"]}
-                )
-
-
-async def sweep_everybody(engine: AsyncEngine, now: float) -> None:
-    await sweep_at_once(engine, now + 100_000)
-
-
-async def sweep_the_first(engine: AsyncEngine, now: float) -> None:
-    for hold in (await due(engine, now))[:1]:
-        async with begin_immediate(engine) as connection:
-            if (await connection.execute(text(EXPIRE), {"id": hold["id"]})).rowcount:
-                await connection.execute(
-                    text(RETURN), {"sku": hold["sku"], "quantity": hold["quantity"]}
-                )
-
-
-async def sweep_into_a_column_that_is_not_there(engine: AsyncEngine, now: float) -> None:
-    async with begin_immediate(engine) as connection:
-        await connection.execute(text("UPDATE holds SET state = 'expired'"))
-
-
-# -- 1.1b-3: rights that move
-
-
-class QuotaStub:
-    def __init__(self, site: str, first: dict[str, int]) -> None:
-        self.site = site
-
-    def rights(self) -> int:
-        raise NotImplementedError
-
-    def take(self, quantity: int) -> bool:
-        raise NotImplementedError
-
-    def give(self, to: str, quantity: int) -> bool:
-        raise NotImplementedError
-
-    def state(self) -> Any:
-        raise NotImplementedError
-
-    def merge(self, state: Any) -> None:
-        raise NotImplementedError
-
-
-class BoundedCounter:
-    def __init__(self, site: str, first: dict[str, int]) -> None:
-        self.site = site
-        self.given: dict[tuple[str, str], int] = {
-            (a, b): first[a] if a == b else 0 for a in first for b in first
-        }
-        self.taken: dict[str, int] = dict.fromkeys(first, 0)
-
-    def rights(self) -> int:
-        came = sum(count for (_, b), count in self.given.items() if b == self.site)
-        went = sum(count for (a, b), count in self.given.items() if a == self.site != b)
-        return came - went - self.taken[self.site]
-
-    def take(self, quantity: int) -> bool:
-        if quantity > self.rights():
+async def sale_given_back_later(engine: AsyncEngine, lines: Lines) -> bool:
+    taken: Lines = []
+    for sku, quantity in lines:
+        async with begin_immediate(engine) as tx:
+            enough = await take(tx, sku, quantity)
+        if not enough:
+            for back, count in taken:
+                async with begin_immediate(engine) as tx:
+                    await take(tx, back, count, RETURN)
             return False
-        self.taken[self.site] += quantity
-        return True
-
-    def give(self, to: str, quantity: int) -> bool:
-        if quantity > self.rights():
-            return False
-        self.given[self.site, to] += quantity
-        return True
-
-    def state(self) -> Any:
-        return self.given, self.taken
-
-    def merge(self, state: Any) -> None:
-        given, taken = state
-        self.given |= {key: max(self.given[key], count) for key, count in given.items()}
-        self.taken |= {site: max(self.taken[site], count) for site, count in taken.items()}
+        taken.append((sku, quantity))
+    return True
 
 
-class TellsOnlyItsOwn(BoundedCounter):
-    """A right one too: who was given something learns it from the giver."""
-
-    def state(self) -> Any:
-        return {key: count for key, count in self.given.items() if key[0] == self.site}, {
-            self.site: self.taken[self.site]
-        }
-
-
-class AddsWhatItHears(BoundedCounter):
-    """The last gift in a letter."""
-
-    def __init__(self, site: str, first: dict[str, int]) -> None:
-        self.site, self.left = site, first[site]
-        self.gift: tuple[str, int] = ("", 0)
-
-    def rights(self) -> int:
-        return self.left
-
-    def take(self, quantity: int) -> bool:
-        if quantity > self.left:
-            return False
-        self.left -= quantity
-        return True
-
-    def give(self, to: str, quantity: int) -> bool:
-        if not self.take(quantity):
-            return False
-        self.gift = (to, quantity)
-        return True
-
-    def state(self) -> Any:
-        return self.gift
-
-    def merge(self, state: Any) -> None:
-        to, quantity = state
-        if to == self.site:
-            self.left += quantity
+async def sale_given_back_in_one_step(engine: AsyncEngine, lines: Lines) -> bool:
+    """Gives all of it back in one transaction; a crash may come before that."""
+    taken: Lines = []
+    for sku, quantity in lines:
+        async with begin_immediate(engine) as tx:
+            if await take(tx, sku, quantity):
+                taken.append((sku, quantity))
+    if len(taken) < len(lines):
+        async with begin_immediate(engine) as tx:
+            for sku, quantity in taken:
+                await take(tx, sku, quantity, RETURN)
+        return False
+    return True
 
 
-class NumbersItsGifts(AddsWhatItHears):
-    """Gifts with a number, each taken once; but every giver counts from 1."""
-
-    def __init__(self, site: str, first: dict[str, int]) -> None:
-        super().__init__(site, first)
-        self.gifts: list[tuple[int, str, int]] = []
-        self.seen: set[int] = set()
-
-    def give(self, to: str, quantity: int) -> bool:
-        if not self.take(quantity):
-            return False
-        self.gifts.append((len(self.gifts) + 1, to, quantity))
-        return True
-
-    def state(self) -> Any:
-        return self.gifts
-
-    def merge(self, state: Any) -> None:
-        for number, to, quantity in state:
-            if to == self.site and number not in self.seen:
-                self.seen.add(number)
-                self.left += quantity
+async def sale_of_each_item_once(engine: AsyncEngine, lines: Lines) -> bool:
+    return await sale_rolled_back_by_an_exception(engine, list(dict(lines).items()))
 
 
-class AddsAndForgets(AddsWhatItHears):
-    """Told once, the gift is out of the giver's books, arrived or not."""
-
-    def state(self) -> Any:
-        gift, self.gift = self.gift, ("", 0)
-        return gift
-
-
-class MaximumOfWhatIsLeft(AddsWhatItHears):
-    """The larger of two remainders: what was sold comes back to life."""
-
-    def __init__(self, site: str, first: dict[str, int]) -> None:
-        self.site, self.all = site, dict(first)
-
-    def rights(self) -> int:
-        return self.all[self.site]
-
-    def take(self, quantity: int) -> bool:
-        if quantity > self.rights():
-            return False
-        self.all[self.site] -= quantity
-        return True
-
-    def give(self, to: str, quantity: int) -> bool:
-        if not self.take(quantity):
-            return False
-        self.all[to] += quantity
-        return True
-
-    def state(self) -> Any:
-        return self.all
-
-    def merge(self, state: Any) -> None:
-        self.all = {site: max(count, state[site]) for site, count in self.all.items()}
+async def sale_refused_when_in_doubt(engine: AsyncEngine, lines: Lines) -> bool:
+    try:
+        return await sale_rolled_back_by_an_exception(engine, lines)
+    except Exception:
+        return False
 
 
-class Overwrites(BoundedCounter):
-    def merge(self, state: Any) -> None:
-        self.given, self.taken = state
-
-
-class OverwritesOthers(BoundedCounter):
-    """Its own row is safe; of another's, an old letter undoes a newer one."""
-
-    def merge(self, state: Any) -> None:
-        given, taken = state
-        self.given |= {key: count for key, count in given.items() if key[0] != self.site}
-        self.taken |= {site: count for site, count in taken.items() if site != self.site}
-
-
-class Sums(BoundedCounter):
-    def merge(self, state: Any) -> None:
-        given, taken = state
-        self.given |= {key: self.given[key] + count for key, count in given.items()}
-        self.taken |= {site: self.taken[site] + count for site, count in taken.items()}
-
-
-class GivesWhatItHasNot(BoundedCounter):
-    def give(self, to: str, quantity: int) -> bool:
-        self.given[self.site, to] += quantity
+async def sale_told_when_in_doubt(engine: AsyncEngine, lines: Lines) -> bool:
+    try:
+        return await sale_rolled_back_by_an_exception(engine, lines)
+    except Exception:
         return True
 
 
-class SellsWhatIsAnywhere(BoundedCounter):
-    def rights(self) -> int:
-        return sum(count for (a, b), count in self.given.items() if a == b) - sum(
-            self.taken.values()
-        )
+async def sale_asked_again(engine: AsyncEngine, lines: Lines) -> bool:
+    for _ in range(3):
+        with suppress(Exception):
+            return await sale_rolled_back_by_an_exception(engine, lines)
+    return False
 
 
-class SaysNothing(BoundedCounter):
-    def take(self, quantity: int) -> Any:
-        super().take(quantity)
+async def sale_asked_again_and_raised(engine: AsyncEngine, lines: Lines) -> bool:
+    """A commit whose answer was lost has happened, and is made again."""
+    try:
+        return await sale_rolled_back_by_an_exception(engine, lines)
+    except Exception:
+        return await sale_rolled_back_by_an_exception(engine, lines)
 
 
-class ForgetsAKey(BoundedCounter):
-    def merge(self, state: Any) -> None:
-        super().merge((state[0], {"south": state[1]["south"]}))
+async def sale_never_of_the_last(engine: AsyncEngine, lines: Lines) -> bool:
+    try:
+        async with begin_immediate(engine) as tx:
+            for sku, quantity in lines:
+                if not await take(tx, sku, quantity, TAKE.replace(">=", ">")):
+                    raise Missing(sku)
+    except Missing:
+        return False
+    return True
 
 
-class RightsInWords(BoundedCounter):
-    def rights(self) -> Any:
-        return str(super().rights())
+async def sale_of_one_each(engine: AsyncEngine, lines: Lines) -> bool:
+    return await sale_rolled_back_by_an_exception(engine, [(sku, 1) for sku, _ in lines])
+
+
+async def sale_of_the_first_two_lines(engine: AsyncEngine, lines: Lines) -> bool:
+    return await sale_rolled_back_by_an_exception(engine, lines[:2])
+
+
+async def sale_while_one_is_left(engine: AsyncEngine, lines: Lines) -> bool:
+    at_least_one = TAKE.replace(">= :quantity", ">= 1")
+    try:
+        async with begin_immediate(engine) as tx:
+            for sku, quantity in lines:
+                if not await take(tx, sku, quantity, at_least_one):
+                    raise Missing(sku)
+    except Missing:
+        return False
+    return True
+
+
+async def sale_never_committed(engine: AsyncEngine, lines: Lines) -> bool:
+    async with engine.connect() as connection:
+        for sku, quantity in lines:
+            if not await take(connection, sku, quantity):
+                return False
+    return True
+
+
+async def sale_that_always_fails(engine: AsyncEngine, lines: Lines) -> bool:
+    """Sells nothing, and leaves every cart in doubt."""
+    raise DatabaseUnavailable("failed", "never tried")
+
+
+async def sale_refused(engine: AsyncEngine, lines: Lines) -> bool:
+    return False
+
+
+async def sale_with_the_counted_stock(engine: AsyncEngine, lines: Lines) -> bool:
+    """Writes what it has read and counted down, in another transaction than the read's."""
+    async with reading(engine) as connection:
+        left = {sku: await connection.scalar(text(STOCK), {"sku": sku}) or 0 for sku, _ in lines}
+    for sku, quantity in lines:
+        left[sku] -= quantity
+    if min(left.values()) < 0:
+        return False
+    async with begin_immediate(engine) as tx:
+        for sku, count in left.items():
+            statement = "UPDATE inventory SET stock = :quantity WHERE sku = :sku"
+            await take(tx, sku, count, statement)
+    return True
+
+
+async def sale_that_says_how_many(engine: AsyncEngine, lines: Lines) -> Any:
+    return len(lines) if await sale_rolled_back_by_an_exception(engine, lines) else 0
+
+
+async def sale_from_another_column(engine: AsyncEngine, lines: Lines) -> bool:
+    async with begin_immediate(engine) as tx:
+        await tx.execute(text("UPDATE inventory SET quantity = 0"))
+    return True
+
+
+async def sale_without_a_guard(engine: AsyncEngine, lines: Lines) -> bool:
+    async with begin_immediate(engine) as tx:
+        for sku, quantity in lines:
+            unguarded = "UPDATE inventory SET stock = stock - :quantity WHERE sku = :sku"
+            await take(tx, sku, quantity, unguarded)
+    return True
 
 
 EXERCISES = (
     Exercise(
         "1.1b-1",
-        scenarios=(late_payment,),
-        stub=confirm_stub,
-        to_write="confirm_stub",
-        right=(confirm_guarded,),
-        long=(confirm_looking_first, confirm_once_only),
+        scenarios=(carts,),
+        stub=cart_stub,
+        to_write="cart_stub",
+        right=(
+            cart_on_a_stack,
+            cart_by_recursion,
+        ),
         wrong={
-            confirm_looking_first: (
-                "was told True on one and False on the other, and the stove is hers"
+            cart_in_the_order_given: (
+                "anna waited 2 s for tent, which ben held, while ben waited for stove, which anna"
+                " held"
             ),
-            confirm_without_a_guard: "given to ben when anna's hold was expired, and then that hold became confirmed",
-            confirm_look_then_write: "and then that hold became confirmed",
-            confirm_by_time_alone: "and then that hold became confirmed",
-            confirm_by_status_alone: "anna was told True, and her hold had ended",
-            confirm_whatever_was_changed: "anna was told True, and the stove is ben's",
-            confirm_once_only: (
-                "was told True on one and False on the other, and the stove is hers"
+            cart_all_at_once: "locked",
+            cart_gathered: "anna waited 2 s for",
+            cart_given_up_at_once: "anna gave up, and had every lock it had asked for",
+            cart_without_patience: "ms for stove, which nobody held",
+            cart_with_doubles: "anna waited 2 s for stove, which anna held already",
+            cart_of_the_first: "anna began to pack without the lock of tent",
+            cart_let_go_too_early: "anna began to pack without the lock of stove, tent",
+            cart_let_go_while_packing: "anna was still packing without the lock of stove",
+            cart_left_when_the_second_fails: "anna gave up waiting for tent and left stove locked",
+            cart_left_when_the_body_fails: "left stove",
+            cart_that_swallows: (
+                "anna's card was declined, and hold_cart did not let that error out"
             ),
-            confirm_every_hold: "cleo has another hold, did nothing, and it is confirmed",
-            confirm_or_expire: "nobody ended her hold, and it is expired: False must change nothing",
-            confirm_or_delete: "nobody ended her hold, and it is gone: False must change nothing",
-            confirm_nothing: "anna was told False, and the stove was hers for another 1 s",
         },
         raising={
-            confirm_expecting_a_row: "in confirm_expecting_a_row:  return bool((await db.ask(",
+            cart_of_several_keys: (
+                "in cart_of_several_keys:  async with locks.hold(*sorted(set(skus)))"
+            ),
         },
         odd={
-            confirm_and_return_nothing: "confirm must return True or False, it returned None",
+            cart_of_an_unknown_item: "hold takes one item, 'stove' or 'tent', got 'lock:stove'",
         },
     ),
     Exercise(
         "1.1b-2",
-        scenarios=(sweepers,),
-        stub=sweep_stub,
-        to_write="sweep_stub",
-        long=(sweep_without_a_guard, sweep_without_looking_at_the_count),
-        right=(sweep_one_by_one,),
-        right_too=(sweep_at_once,),
+        scenarios=(cart_sale,),
+        stub=sale_stub,
+        to_write="sale_stub",
+        right=(sale_rolled_back_by_an_exception,),
+        right_too=(sale_rolled_back_by_hand, sale_of_sums_looked_up_inside),
         wrong={
-            sweep_status_first: "1 stove did not come back",
-            sweep_by_marking: "1 stove did not come back",
-            sweep_units_first: "1 stove came back twice",
-            sweep_without_a_guard: "came back twice",
-            sweep_without_looking_at_the_count: "came back twice",
-            sweep_all_that_are_expired: "3 stoves came back twice",
-            sweep_one_unit_each: "1 stove did not come back",
-            sweep_everybody: "hold-fred was not due for an hour, and it is expired",
-            sweep_those_before: "was due, and after the last sweep it is held",
-            sweep_the_first: "hold-emil was due, and after the last sweep it is held",
+            sale_returned_from_inside: "no cart was sold, and the shelves lack 1 stove",
+            sale_line_by_line: "was sold, and the shelves lack 2 stove, 1 tent",
+            sale_looked_up_before: "was sold, and the shelves lack 2 stove, 2 tent",
+            sale_looked_up_line_by_line: "was sold, and the shelves lack",
+            sale_whatever_was_changed: "(3 tent) was sold, and the shelves lack nothing",
+            sale_given_back_later: "no cart was sold, and the shelves lack 1 stove",
+            sale_given_back_in_one_step: "no cart was sold, and the shelves lack 1 stove",
+            sale_of_each_item_once: "(1 stove, 1 stove) was sold, and the shelves lack 1 stove",
+            sale_refused_when_in_doubt: "no cart was sold, and the shelves lack",
+            sale_told_when_in_doubt: "was sold, and the shelves lack",
+            sale_asked_again: "and the shelves lack",
+            sale_asked_again_and_raised: "and the shelves lack",
+            sale_never_of_the_last: "everything in it is still there",
+            sale_of_one_each: "was sold, and the shelves lack",
+            sale_of_the_first_two_lines: "was sold, and the shelves lack",
+            sale_never_committed: "was sold, and the shelves lack nothing",
+            sale_that_always_fails: "was alone, the database answered, and it was not sold",
+            sale_refused: "was refused, and at the end everything in it is still there",
+            sale_with_the_counted_stock: "was sold, and the shelves lack",
         },
         raising={
-            sweep_into_a_column_that_is_not_there: "in sweep_into_a_column_that_is_not_there:  await connection",
-        },
-    ),
-    Exercise(
-        "1.1b-3",
-        scenarios=(moving_rights,),
-        stub=QuotaStub,
-        to_write="rights, take, give, state, merge",
-        right=(BoundedCounter,),
-        right_too=(TellsOnlyItsOwn,),
-        wrong={
-            AddsWhatItHears: "merged what it was told",
-            NumbersItsGifts: "when everybody has told everybody, east 5, north 1 and west 2 may be sold",
-            AddsAndForgets: "when everybody has told everybody, east 5, north 0 and west 4 may be sold",
-            MaximumOfWhatIsLeft: "after north merged what it was told, east 6, north 1 and west 4 may be sold",
-            Overwrites: "may be sold: with",
-            OverwritesOthers: "north merged what it was told, and its rights went from 1 to 0",
-            Sums: "after east merged what it was told",
-            GivesWhatItHasNot: "north had 0, and give(1) returned True",
-            SellsWhatIsAnywhere: "after east gave 1 to north, east 10",
-        },
-        raising={
-            ForgetsAKey: 'in ForgetsAKey.merge:  super().merge((state[0], {"south": state[1]["south"]}))',
+            sale_from_another_column: "in sale_from_another_column:  await tx.execute(",
+            sale_while_one_is_left: "CHECK constraint failed",
+            sale_without_a_guard: "CHECK constraint failed",
         },
         odd={
-            SaysNothing: "take must return True or False, it returned None",
-            RightsInWords: "rights must return an int, it returned '6'",
+            sale_that_says_how_many: "sell_cart must return True or False, got",
         },
     ),
 )

@@ -4,106 +4,96 @@ common.
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
 from typing import Any
 
 import pytest
 
 from labkit import world
-from labkit.lessons.l1_1b.late_payment import SAFE, TRUE, late_payment
-from labkit.lessons.l1_1b.moving_rights import RIGHTS, SITES, moving_rights
-from labkit.lessons.l1_1b.moving_rights import SAFE as ONE_PLACE
-from labkit.lessons.l1_1b.moving_rights import WHOLE as NONE_LOST
-from labkit.lessons.l1_1b.sweepers import DONE, sweepers
-from labkit.lessons.l1_1b.sweepers import SAFE as ONCE
+from labkit.lessons.l1_1b.cart_sale import SERVED, WHOLE, cart_sale
+from labkit.lessons.l1_1b.carts import WHOLE_CARTS, carts
 from labkit.sim import run
 from tests.lessons import answers_1_1b as answers
 from tests.lessons.kept_runs import checked
 
 pytestmark = pytest.mark.usefixtures("kept")
-CONFIRM, SWEEP, QUOTA = "1.1b-1", "1.1b-2", "1.1b-3"
+CART, SALE = "1.1b-1", "1.1b-2"
 
 
-def test_a_hold_that_does_not_exist_and_raises_is_told_which_call_it_was() -> None:
-    said = str(checked(CONFIRM, answers.confirm_expecting_a_row))
-    assert "This was a hold that does not exist, 'hold-nobody', and must return False." in said
+def test_the_line_of_the_reader_keeps_its_colon() -> None:
+    assert "async with locks.hold(*sorted(set(skus))):\n" in str(
+        checked(CART, answers.cart_of_several_keys)
+    )
 
 
-def test_a_second_call_that_is_told_something_else_is_a_lie_on_one_device_too() -> None:
-    made = run(late_payment, args={"confirm": answers.confirm_once_only, "ends": 2, "again": True})
-    verdict = TRUE.check(made)
-    assert verdict.status == "broken"
-    assert "asked twice, was told True and then False" in str(verdict)
+def test_the_picture_of_a_deadlock_shows_who_wanted_what() -> None:
+    for wrong in (answers.cart_in_the_order_given, answers.cart_gathered):
+        figure = checked(CART, wrong).figure()
+        assert figure is not None
+        table = figure.table()
+        assert "left out" not in table
+        for node, item in (("anna", "stove"), ("anna", "tent"), ("ben", "stove"), ("ben", "tent")):
+            assert re.search(rf"{node} +wants +item={item}", table)
 
 
-@pytest.mark.parametrize("ends", [0.5, 1.001, 1.003, 1.004, 2.0])
-@pytest.mark.parametrize("released", [False, True])
-@pytest.mark.parametrize("devices", [1, 2])
-@pytest.mark.parametrize(
-    "faults",
-    [
-        [],
-        [world.Pause("anna", after="pays", for_=2.0)],
-        [world.Pause("database", at=1.001, for_=2.0)],
-    ],
-)
-def test_a_guarded_confirm_is_never_blamed_for_what_could_have_been_right(
-    ends: float, released: bool, devices: int, faults: list[Any]
-) -> None:
+def test_carts_in_opposite_order_are_both_sold_in_a_fraction_of_the_wait() -> None:
+    orders = (("stove", "tent"), ("tent", "stove"), ("stove", "stove"))
+    made = run(
+        carts,
+        args={
+            "hold_cart": answers.cart_on_a_stack,
+            "carts": orders,
+            "declined": None,
+            "counted": None,
+        },
+    )
+    assert WHOLE_CARTS.check(made) and len(made.history.of("sold")) == 3
+    assert made.seconds < 1.0  # virtual
+
+
+def test_a_cart_whose_item_is_being_counted_is_given_up_and_leaves_nothing_locked() -> None:
     args = {
-        "confirm": answers.confirm_guarded,
-        "ends": ends,
-        "released": released,
-        "devices": devices,
-        "again": True,
+        "hold_cart": answers.cart_on_a_stack,
+        "carts": (("stove", "tent"),),
+        "declined": None,
+        "counted": "tent",
     }
-    made = run(late_payment, faults=faults, args=args)
-    assert SAFE.check(made) and TRUE.check(made)
+    made = run(carts, args=args)
+    assert WHOLE_CARTS.check(made)
+    assert [event.kind for event in made.history.events if event.node == "anna"] == [
+        "wants",
+        "wants",
+        "gave up",
+    ]
 
 
-@pytest.mark.parametrize("at", [1.0, 1.004, 1.007, 1.012, 1.02])
-@pytest.mark.parametrize(
-    "fault",
-    [
-        world.Crash("anna", at=1.0),
-        world.Pause("anna", at=1.0, for_=3.0),
-        world.LoseReply("anna", at=1.0),
-    ],
-)
-@pytest.mark.parametrize("sweep", [answers.sweep_one_by_one, answers.sweep_at_once])
-def test_a_sweep_in_transactions_brings_everything_back_whatever_strikes_it(
-    at: float, fault: Any, sweep: Any
+@pytest.mark.parametrize("node", ["east", "north"])
+@pytest.mark.parametrize("at", [0.001, 0.004, 0.007, 0.01])
+@pytest.mark.parametrize("fault", ["crash", "pause", "lost answer"])
+def test_a_cart_in_one_transaction_is_whole_whatever_strikes(
+    node: str, at: float, fault: str
 ) -> None:
-    made = run(
-        sweepers,
-        faults=[replace(fault, at=at)],
-        args={"sweep": sweep, "second": 0.003, "pays": 0.001},
-    )
-    assert ONCE.check(made) and DONE.check(made)
+    struck: dict[str, Any] = {
+        "crash": world.Crash(node, at=at),
+        "pause": world.Pause(node, at=at, for_=1.0),
+        "lost answer": world.LoseReply(node, at=at),
+    }
+    cart = (("stove", 1), ("tent", 1))
+    args = {
+        "sell_cart": answers.sale_rolled_back_by_an_exception,
+        "carts": (cart, (("stove", 1), ("kayak", 1)), (("stove", 1), ("stove", 1))),
+        "shelf": 0,
+    }
+    made = run(cart_sale, faults=[struck[fault]], args=args)
+    assert WHOLE.check(made) and SERVED.check(made)
 
 
-def test_the_rights_of_a_bounded_counter_are_those_of_the_script_whatever_the_network_does() -> (
-    None
-):
-    script = (
-        ("east", "give", "west", 2),
-        ("east", "tell", "west"),
-        ("west", "take", 6),
-        ("west", "give", "north", 1),
-    )
-    faults = [
-        world.Duplication(1.0, src="east", at=0.0),
-        world.Loss(1.0, src="west", at=0.0, for_=5.0),
-    ]
-    made = run(
-        moving_rights, faults=faults, args={"quota": answers.BoundedCounter, "script": script}
-    )
-    assert ONE_PLACE.check(made) and NONE_LOST.check(made)
-    (counted,) = made.history.of("counted")
-    assert counted.data["rights"] == {"east": 4, "north": 0, "west": 0}
-    assert [event.data["said"] for event in made.history.of("takes", "gives")] == [
-        True,
-        True,
-        False,
-    ]
-    assert set(SITES) == set(RIGHTS)
+def test_the_last_of_a_shelf_may_be_sold_and_is_not_refused() -> None:
+    cart = (("stove", 1), ("stove", 1))
+    args: dict[str, Any] = {"carts": (cart,), "shelf": 0}
+    for sell_cart, holds in (
+        (answers.sale_rolled_back_by_an_exception, True),
+        (answers.sale_refused, False),
+    ):
+        made = run(cart_sale, args={"sell_cart": sell_cart, **args})
+        assert WHOLE.check(made) and bool(SERVED.check(made)) == holds

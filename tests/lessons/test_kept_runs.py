@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
-
 from labkit.lessons.l1_1b.late_payment import late_payment
+
 from tests.lessons import kept_runs
 from tests.lessons.answers_1_1b import confirm_nothing
 from tests.support.depth import QUICK

@@ -6,17 +6,13 @@ from labkit.course.selftest import Question
 
 QUESTIONS = (
     Question(
-        "A holder checks that its lease has not ended, on the line before "
-        "its write. What has it gained?",
-        [
-            "Safety: it never writes after its lease",
-            "A smaller window",
-            "Nothing at all",
-        ],
+        "A holder checks that its lease has not ended, on the line before its write. What has it "
+        "gained?",
+        ["Safety: it never writes after its lease", "A smaller window", "Nothing at all"],
         answer="b",
         reasons={
-            "a": "The pause can come between check and write.",
-            "c": "It does catch earlier pauses.",
+            "a": "The pause can come between the check and the write.",
+            "c": "It does catch the pauses that came before the check.",
         },
     ),
     Question(
@@ -24,25 +20,22 @@ QUESTIONS = (
         [
             "So that nobody reads a stale value",
             "So that the old holder's late write is refused",
-            "To log it",
+            "So that the store can log it",
         ],
         answer="b",
         reasons={
-            "a": "It harms only through a write that follows.",
+            "a": "A stale read does harm only through the write that follows it.",
             "c": "A log would not stop the write.",
         },
     ),
     Question(
-        "The west is cut off from the database. Which design sells there and never oversells?",
-        [
-            "A lock in the west",
-            "Optimistic locking",
-            "None, unless it was given a share before",
-        ],
+        "A service hears that its lease was lost, right after it has written. What does it know "
+        "about the sale?",
+        ["It was made", "It was not made", "Neither; it must look under the order's key"],
         answer="c",
         reasons={
-            "a": "Then each side holds one.",
-            "b": "It has to write to the database to find out.",
+            "a": "The store may have refused the write, or another may have overwritten it.",
+            "b": "The write may have arrived before the lease ended.",
         },
     ),
 )

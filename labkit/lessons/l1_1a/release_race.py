@@ -96,17 +96,26 @@ def _turns(run: Run) -> list[_Turn]:
 def _harm(run: Run) -> str | None:
     for event in run.history.of("raised"):
         error = event.data["error"]
-        return f"{event.node}'s release raised {error} after the work was done: its caller takes it for failed, and does it again"
+        return (
+            f"{event.node}'s release raised {error} after the work was done: its caller takes it"
+            " for failed, and does it again"
+        )
     turns = _turns(run)
     said = {turn.who: turn.said for turn in turns}
     for event in run.history.of("still locked"):
-        return f"{event.node}'s release said {said[event.node]} and the lock was still {event.node}'s: the others wait for it"
+        return (
+            f"{event.node}'s release said {said[event.node]} and the lock was still {event.node}'s:"
+            " the others wait for it"
+        )
     for victim, entrant in combinations(turns, 2):
         both_since = max(victim.granted, entrant.granted)
         if both_since < min(victim.kept, entrant.kept):
             thief = _culprit(turns, victim, both_since) or "a"
             early = f"{duration(victim.until - both_since)} before {victim.who}'s lease ended"
-            return f"{thief} release freed the lock that was {victim.who}'s: {entrant.who} got it {early}"
+            return (
+                f"{thief} release freed the lock that was {victim.who}'s: {entrant.who} got it"
+                f" {early}"
+            )
     for turn in turns:
         if (
             turn.said is False
@@ -122,9 +131,15 @@ def _lie(run: Run) -> str | None:
     for turn in sorted(_turns(run), key=lambda turn: turn.answered):
         left, late = turn.until - turn.answered, turn.asks - turn.granted - LEASE
         if turn.said is False and left > 0:
-            return f"{turn.who}'s release said False, and the lock had been {turn.who}'s for another {duration(left)}"
+            return (
+                f"{turn.who}'s release said False, and the lock had been {turn.who}'s for another"
+                f" {duration(left)}"
+            )
         if turn.said is True and late > 0:
-            return f"{turn.who}'s release said True, and {turn.who}'s lease had ended {duration(late)} before it asked"
+            return (
+                f"{turn.who}'s release said True, and {turn.who}'s lease had ended {duration(late)}"
+                " before it asked"
+            )
     return None
 
 
@@ -146,10 +161,15 @@ TRUE = replace(SAFE, test=_lie)
     "1.1a-1",
     title="Make the release safe",
     hints=(
-        "Between the look and the delete anything may happen: the lease may end and another may hold the lock. "
-        "What can Redis do that looks and deletes in one step, with nobody in between?",
-        "A Lua script: `redis.eval(script, 1, key, owner)` sees them as KEYS[1] and ARGV[1]. "
-        "If redis.call('get', …) is the owner, return redis.call('del', …), else return 0.",
+        (
+            "Between the look and the delete anything may happen: the lease may end and another may"
+            " hold the lock. What can Redis do that looks and deletes in one step, with nobody in"
+            " between?"
+        ),
+        (
+            "A Lua script: `redis.eval(script, 1, key, owner)` sees them as KEYS[1] and ARGV[1]. "
+            "If redis.call('get', …) is the owner, return redis.call('del', …), else return 0."
+        ),
     ),
     budget=300,
 )

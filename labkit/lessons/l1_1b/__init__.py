@@ -1,1 +1,1 @@
-"""What lesson 1.1b uses: its judges and its experiment."""
+"""What lesson 1.1b uses: its judges and its experiments."""

@@ -6,30 +6,36 @@ from labkit.course.selftest import Question
 
 QUESTIONS = (
     Question(
-        "The validator compares the stock with its own quantity only. Ten stoves, forty customers?",
-        ["Ten are confirmed", "All are confirmed", "All are cancelled"],
+        "SELECT the stock, check it, UPDATE it to the number computed, all in one transaction of "
+        "PostgreSQL at its default level. Forty customers, ten stoves. How many are sold?",
+        ["Ten", "More than ten", "None: the transactions block each other"],
         answer="b",
         reasons={
-            "a": "Nothing takes a stove off the shelf.",
-            "c": "Ten is not less than one.",
+            "a": "Several transactions read the same number before one of them writes.",
+            "c": "A plain SELECT locks nothing, so nobody waits before reading.",
         },
     ),
     Question(
-        "The sweeper is dead for a day, and holds are taken back by whoever asks. What is lost?",
-        ["Units", "Sales", "News: who is told, what the page shows"],
+        "The west is cut off from the database. Which design sells there and never oversells?",
+        [
+            "A lock server in the west",
+            "A guarded UPDATE",
+            "None, unless the west was given a share before",
+        ],
         answer="c",
         reasons={
-            "a": "The holds say where they are.",
-            "b": "Who asks gets what is overdue.",
+            "a": "Then each side has a lock of its own, and both sell.",
+            "b": "It has to reach the database to find out.",
         },
     ),
     Question(
-        "15 rights each. East gives 5 to the west, and the message is lost. How many may be sold?",
-        ["30", "25, until east tells the west again", "25 for ever"],
+        "A report is computed under a lock so that two machines do not both compute it. The lock "
+        "server fails over and two compute it. What is the damage?",
+        ["A wrong report", "Wasted work", "A lost sale"],
         answer="b",
         reasons={
-            "a": "The west has not heard of its five.",
-            "c": "The state says it again.",
+            "a": "Both compute the same report.",
+            "c": "Nothing is sold. This is a lock for efficiency, not for correctness.",
         },
     ),
 )

@@ -1,8 +1,9 @@
-"""The judge of exercise 1.1b-3, "move a right".
+"""The judge of exercise 1.1d-1, "move a right".
 
 Ten stoves, three sites, each with a share of the rights to sell them. By a script, sites sell, give
 rights to one another, and tell one another their state. Messages are slow, lost or delivered twice.
-In the end, when the network is whole again, everybody tells everybody, and the rights are counted.
+In the end, when the network is whole again, everybody tells everybody, older messages come once
+more, and the rights are counted.
 Each site has its own object of the reader's class; a message is a copy.
 
 Leaves out: a site that forgets (labkit keeps its rows in a database), and sites that come and go.
@@ -11,20 +12,18 @@ Leaves out: a site that forgets (labkit keeps its rows in a database), and sites
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
-import httpx
 from hypothesis import strategies as st
 
 from labkit.check import Invariant
 from labkit.course.judge import judge
+from labkit.lessons.l1_1d.post import Post
 from labkit.lessons.shared.worst_first import worst_first
 from labkit.sim import Finding
-from labkit.world import ASGIApp, Duplication, Event, Fault, Loss, Run, Slow, World
+from labkit.world import Duplication, Event, Fault, Loss, Run, Slow, World
 
 RIGHTS: Mapping[str, int] = {"east": 6, "north": 0, "west": 4}
 SITES, STOVES = tuple(RIGHTS), sum(RIGHTS.values())
@@ -55,9 +54,7 @@ async def moving_rights(world: World, quota: MakeQuota, script: tuple[Step, ...]
     "west").
     """
     quotas = {site: quota(site, dict(RIGHTS)) for site in SITES}
-    post = _Post(world, quotas)
-    for site in SITES:
-        world.serve(site, post.box(site))
+    post = Post(world, quotas, _rights)
 
     async def step(site: str, action: str, *what: Any) -> None:
         mine = quotas[site]
@@ -77,15 +74,8 @@ async def moving_rights(world: World, quota: MakeQuota, script: tuple[Step, ...]
         await asyncio.sleep(1.0)
     await world.join(*running)
     await asyncio.sleep(max(0.0, QUIET - world.now()))
-    for to in (
-        SITES
-    ):  # each hears from all the others: some of what they relay is older than what it has heard
-        for site in SITES:
-            if site != to:
-                await world.join(world.node(site).start(post.send, site, to))
+    await post.everybody()
     world.record("counted", rights={site: _rights(quotas[site]) for site in SITES})
-    if post.errors:
-        raise post.errors[0]
 
 
 def _rights(quota: Quota) -> int:
@@ -93,39 +83,6 @@ def _rights(quota: Quota) -> int:
     if isinstance(rights, bool) or not isinstance(rights, int):
         raise TypeError(f"rights must return an int, it returned {rights!r}")
     return rights
-
-
-class _Post:
-    """Carries copies of states between sites, and keeps what `merge` raised."""
-
-    def __init__(self, world: World, quotas: Mapping[str, Quota]) -> None:
-        self._world, self._quotas = world, quotas
-        self._letters: list[Any] = []
-        self.errors: list[Exception] = []
-
-    async def send(self, site: str, to: str) -> None:
-        """Tell a site one's state. Whether it arrives, nobody knows."""
-        self._letters.append(copy.deepcopy(self._quotas[site].state()))
-        async with self._world.http(timeout=5.0) as http:
-            with suppress(httpx.TransportError):
-                await http.post(f"http://{to}/state", content=str(len(self._letters) - 1))
-
-    def box(self, site: str) -> ASGIApp:
-        """Where the site receives."""
-
-        async def receive_state(scope: Any, receive: Any, send: Any) -> None:
-            letter = int((await receive())["body"])
-            quota = self._quotas[site]
-            try:
-                before = _rights(quota)
-                quota.merge(copy.deepcopy(self._letters[letter]))
-                self._world.record("merges", before=before, after=_rights(quota))
-            except Exception as error:
-                self.errors.append(error)
-            await send({"type": "http.response.start", "status": 204, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
-
-        return receive_state
 
 
 def _harm(run: Run) -> str | None:
@@ -137,33 +94,57 @@ def _harm(run: Run) -> str | None:
         if sold > STOVES:
             return f"{sold} stoves are sold, and there were {STOVES}"
         if sold + sum(rights.values()) > STOVES:
-            return f"after {event.node} {_told(event)}, {_count(rights)}: with {sold} sold that is more than {STOVES}"
+            return (
+                f"after {event.node} {_told(event)}, {_count(rights)}: with {sold} sold that is"
+                f" more than {STOVES}"
+            )
     for event in run.history.of("counted"):
         if sold + sum(event.data["rights"].values()) > STOVES:
-            return f"in the end {_count(event.data['rights'])}: with {sold} sold that is more than {STOVES}"
+            return (
+                f"in the end {_count(event.data['rights'])}: with {sold} sold that is more than"
+                f" {STOVES}"
+            )
     return None
 
 
 def _fault(run: Run) -> str | None:
     """A right that is lost, or a site that does not do what it may."""
-    first = dict(RIGHTS)
+    first, known = dict(RIGHTS), dict(RIGHTS)
     for event in run.history.of("takes", "gives", "merges"):
         fact, verb = event.data, event.kind[:-1]
+        if fact["before"] != known[event.node]:
+            was = known[event.node]
+            return (
+                f"{event.node} was told nothing, and its rights went from {was} to {fact['before']}"
+            )
+        known[event.node] = fact["after"]
         if event.kind == "merges":
             if fact["after"] < fact["before"]:
-                return f"{event.node} {_told(event)}, and its rights went from {fact['before']} to {fact['after']}"
+                return (
+                    f"{event.node} {_told(event)}, and its rights went from {fact['before']} to"
+                    f" {fact['after']}"
+                )
             continue
         if (fact["before"] >= fact["quantity"]) != fact["said"]:
-            return f"{event.node} had {fact['before']}, and {verb}({fact['quantity']}) returned {fact['said']}"
+            return (
+                f"{event.node} had {fact['before']}, and {verb}({fact['quantity']}) returned"
+                f" {fact['said']}"
+            )
         moved = fact["quantity"] * fact["said"]
         if fact["after"] != fact["before"] - moved:
-            return f"{event.node} {_told(event)}, and its rights went from {fact['before']} to {fact['after']}"
+            return (
+                f"{event.node} {_told(event)}, and its rights went from {fact['before']} to"
+                f" {fact['after']}"
+            )
         first[event.node] -= moved
         if verb == "give":
             first[fact["to"]] += moved
     for event in run.history.of("counted"):
         if event.data["rights"] != first:
-            return f"when everybody has told everybody, {_count(event.data['rights'])}, and it should be {_count(first)}"
+            return (
+                f"when everybody has told everybody, {_count(event.data['rights'])}, and it should"
+                f" be {_count(first)}"
+            )
     return None
 
 
@@ -186,13 +167,19 @@ WHOLE = replace(SAFE, test=_fault)
 
 
 @judge(
-    "1.1b-3",
+    "1.1d-1",
     title="Move a right",
     hints=(
-        "A message may come twice, late or never, so it must not say 'add two'. What could a site say again and again, so that "
-        "hearing it twice, or an older one after a newer one, does no harm?",
-        "Every site keeps given[a][b], how many rights a has ever given b (given[a][a]: its first), and taken[a]. These only "
-        "grow, and only a changes a's; so the state is all of them, and merge takes the larger of each.",
+        (
+            "A message may come twice, late or never, so it must not say 'add two'. What could a"
+            " site say again and again, so that hearing it twice, or an older one after a newer"
+            " one, does no harm?"
+        ),
+        (
+            "Every site keeps given[a][b], how many rights a has ever given b (given[a][a]: its"
+            " first), and taken[a]. These only grow, and only a changes a's; so the state is all of"
+            " them, and merge takes the larger of each."
+        ),
     ),
     budget=150,
 )

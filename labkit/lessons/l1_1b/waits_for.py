@@ -31,7 +31,10 @@ def waited_in_vain(run: Run, gave_up: Event, wait: float) -> str:
     theirs = wanted(run, others[0], meanwhile)
     if theirs is None or me not in holders(run, theirs.data["item"], meanwhile):
         return f"{said} {others[0]} held"
-    return f"{said} {others[0]} held, while {others[0]} waited for {theirs.data['item']}, which {me} held"
+    return (
+        f"{said} {others[0]} held, while {others[0]} waited for {theirs.data['item']}, which {me}"
+        " held"
+    )
 
 
 def wanted(run: Run, node: str, at: float) -> Event | None:

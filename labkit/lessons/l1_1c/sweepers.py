@@ -1,4 +1,4 @@
-"""The judge of exercise 1.1b-2, "a sweeper that survives a crash".
+"""The judge of exercise 1.1c-2, "a sweeper that survives a crash".
 
 Four holds, three of them due at second 1. Two sweepers, anna and ben, run the reader's `sweep`;
 they crash and are paused. carl pays for one of the due holds in the last moment. When all is quiet
@@ -29,8 +29,10 @@ from labkit.world import Crash, LoseReply, Pause, Run, World
 DUE, QUIET = 1.0, 30.0  # seconds
 TABLES = (
     "CREATE TABLE stock (sku VARCHAR(64) PRIMARY KEY, on_hand INTEGER, held INTEGER, sold INTEGER)",
-    "CREATE TABLE holds (id VARCHAR(64) PRIMARY KEY, sku VARCHAR(64), quantity INTEGER, status VARCHAR(16),"
-    " expires_at DOUBLE PRECISION)",
+    (
+        "CREATE TABLE holds (id VARCHAR(64) PRIMARY KEY, sku VARCHAR(64), quantity INTEGER, status"
+        " VARCHAR(16), expires_at DOUBLE PRECISION)"
+    ),
 )
 
 
@@ -109,7 +111,7 @@ async def sweepers(
 
 
 async def _connected(world: World) -> AsyncEngine:
-    """An engine with a connection ready, so that a picture begins with what the sweep itself sends."""
+    """An engine with an open connection, so that a picture begins with what the sweep sends."""
     engine = world.database(timeout=1.0)
     async with engine.connect():
         return engine
@@ -136,7 +138,10 @@ async def _open(engine: AsyncEngine, began: float) -> None:
 
 
 async def _pay(engine: AsyncEngine, now: float) -> bool:
-    live = "UPDATE holds SET status = 'confirmed' WHERE id = :id AND status = 'held' AND expires_at > :now"
+    live = (
+        "UPDATE holds SET status = 'confirmed' WHERE id = :id AND status = 'held' AND expires_at >"
+        " :now"
+    )
     async with begin_immediate(engine) as connection:
         if not (await connection.execute(text(live), {"id": CARLS.id, "now": now})).rowcount:
             return False
@@ -157,7 +162,10 @@ def _harm(run: Run) -> str | None:
         if on_hand != right:
             off = f"{abs(on_hand - right)} {sku}{'s' if abs(on_hand - right) != 1 else ''}"
             what = f"{off} came back twice" if on_hand > right else f"{off} did not come back"
-            return f"{what}: in the end {on_hand} on hand, {held} held, {sold} sold; by the holds it should be {right} on hand"
+            return (
+                f"{what}: in the end {on_hand} on hand, {held} held, {sold} sold; by the holds it"
+                f" should be {right} on hand"
+            )
     return None
 
 
@@ -175,7 +183,10 @@ def _fault(run: Run) -> str | None:
                 hold.quantity for hold in HOLDS if hold.sku == sku and states[hold.id] == status
             )
             if count != rows:
-                return f"the stock says that {count} of {sku} are {status}, and by the holds it is {rows}"
+                return (
+                    f"the stock says that {count} of {sku} are {status}, and by the holds it is"
+                    f" {rows}"
+                )
     return None
 
 
@@ -184,13 +195,19 @@ DONE = replace(SAFE, test=_fault)
 
 
 @judge(
-    "1.1b-2",
+    "1.1c-2",
     title="A sweeper that survives a crash",
     hints=(
-        "What has been committed when the sweeper dies between two statements, and what does the next one find? And which "
-        "of two sweepers that both see a hold as due may give its units back?",
-        "One transaction for each hold: UPDATE holds SET status = 'expired' WHERE id = :id AND status = 'held', and only when "
-        "that changed a row, UPDATE stock with the hold's own sku and quantity. The list may be read before.",
+        (
+            "What has been committed when the sweeper dies between two statements, and what does"
+            " the next one find? And which of two sweepers that both see a hold as due may give its"
+            " units back?"
+        ),
+        (
+            "One transaction for each hold: UPDATE holds SET status = 'expired' WHERE id = :id AND"
+            " status = 'held', and only when that changed a row, UPDATE stock with the hold's own"
+            " sku and quantity. The list may be read before."
+        ),
     ),
     budget=150,
 )

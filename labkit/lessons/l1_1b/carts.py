@@ -1,4 +1,4 @@
-"""The judge of exercise 1.1a-3, "lock a cart without deadlock".
+"""The judge of exercise 1.1b-1, "lock a cart without deadlock".
 
 Up to three shoppers buy carts of two items, or of one twice. Each packs its cart under the locks of
 all its items, which the reader's `hold_cart` takes from locks that hold one item each. There are no
@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from labkit.check import Invariant
 from labkit.course.judge import judge
-from labkit.lessons.l1_1a.waits_for import waited_in_vain, wanted
+from labkit.lessons.l1_1b.waits_for import waited_in_vain, wanted
 from labkit.locks import Lease, LockManager, LockTimeout
 from labkit.sim import Finding, falsify
 from labkit.world import Event, Run, World
@@ -106,7 +106,7 @@ async def carts(
     async with LockManager(world.redis(), ids=world.new_id, rng=world.rng, lease=LEASE).hold(
         *ITEMS
     ):
-        pass  # Redis knows the scripts from here on, so that they are not seen to be sent again and again
+        pass  # Redis knows the scripts from here on, so no picture shows them being sent
 
     async def stocktake(item: str, begun: asyncio.Event) -> None:
         async with ItemLocks(world).hold(item):
@@ -176,13 +176,20 @@ WHOLE_CARTS = Invariant(
 
 
 @judge(
-    "1.1a-3",
+    "1.1b-1",
     title="Lock a cart without deadlock",
     hints=(
-        "Two carts name the same two items in opposite order: each shopper holds one and waits for the other. "
-        "What if everybody took them in the same order? And what about a cart that names an item twice?",
-        "sorted(set(skus)), and a contextlib.AsyncExitStack: `await stack.enter_async_context(locks.hold(sku))` for each, "
-        "and yield inside its `async with`. The stack lets go of what it has, whatever raises, also when a later lock does.",
+        (
+            "Two carts name the same two items in opposite order: each shopper holds one and waits"
+            " for the other. What if everybody took them in the same order? And what about a cart"
+            " that names an item twice?"
+        ),
+        (
+            "sorted(set(skus)), and a contextlib.AsyncExitStack: `await"
+            " stack.enter_async_context(locks.hold(sku))` for each, and yield inside its `async"
+            " with`. The stack lets go of what it has, whatever raises, also when a later lock"
+            " does."
+        ),
     ),
     budget=160,
 )

@@ -1,4 +1,4 @@
-"""The judge of exercise 1.1b-1, "confirm, unless it has ended".
+"""The judge of exercise 1.1c-1, "confirm, unless it has ended".
 
 One stove. anna holds it and pays; ben waits for it. When her hold has ended, or the shop has
 released it, the stove is given to ben, in one transaction; sometimes the shop is late to notice.
@@ -33,7 +33,10 @@ PAYS = 1.0  # the second at which anna pays
 DEVICES = ("anna", "anna's phone")
 ANNAS, CLEOS, NOBODYS = "hold-anna", "hold-cleo", "hold-nobody"
 NEVER_GIVES_UP = 3600.0  # seconds for an answer: nothing is lost, so there always is one
-TABLE = "CREATE TABLE holds (id VARCHAR(64) PRIMARY KEY, customer VARCHAR(64), status VARCHAR(16), expires_at DOUBLE PRECISION)"
+TABLE = (
+    "CREATE TABLE holds (id VARCHAR(64) PRIMARY KEY, customer VARCHAR(64), status VARCHAR(16),"
+    " expires_at DOUBLE PRECISION)"
+)
 
 
 class Statements:
@@ -162,27 +165,36 @@ def _lie(run: Run) -> str | None:
         if said != (status == "confirmed"):
             return f"anna was told {said}, and in the end her hold is {_state(status)}"
     if status not in ("held", "confirmed") and not run.history.of("has the stove"):
-        return f"anna was told {told[-1]}, nobody ended her hold, and it is {_state(status)}: False must change nothing"
+        return (
+            f"anna was told {told[-1]}, nobody ended her hold, and it is {_state(status)}: False"
+            " must change nothing"
+        )
     if any(event.data["said"] for event in run.history.of("asked for nobody's")):
         return f"it returned True for {NOBODYS!r}, a hold that does not exist"
     return None
 
 
 SAFE = Invariant(
-    "a hold is confirmed once, while it is held and has not ended, and the answer says whether it is",
+    "a hold is confirmed once, while it is held and has not ended, and the answer says whether"
+    " it is",
     _harm,
 )
 TRUE = replace(SAFE, test=_lie)
 
 
 @judge(
-    "1.1b-1",
+    "1.1c-1",
     title="Confirm, unless it has ended",
     hints=(
-        "Between a SELECT and an UPDATE the hold may end, and the stove may be another's. Which statement can look and write "
-        "in one step, and how does its caller learn what it saw?",
-        "UPDATE holds SET status = 'confirmed' WHERE id = :id AND status = 'held' AND expires_at > :now. One row changed: "
-        "True. None: look whether the status is 'confirmed', from an earlier call.",
+        (
+            "Between a SELECT and an UPDATE the hold may end, and the stove may be another's. Which"
+            " statement can look and write in one step, and how does its caller learn what it saw?"
+        ),
+        (
+            "UPDATE holds SET status = 'confirmed' WHERE id = :id AND status = 'held' AND"
+            " expires_at > :now. One row changed: True. None: look whether the status is"
+            " 'confirmed', from an earlier call."
+        ),
     ),
     budget=120,
 )

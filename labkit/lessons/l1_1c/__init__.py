@@ -1,0 +1,1 @@
+"""What lesson 1.1c uses: its judges and its experiment."""

@@ -1,0 +1,309 @@
+"""What readers hand in for the exercises of lesson 1.1c: the stubs, right answers, and wrong ones
+that are easy to write.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from labkit.base import begin_immediate, reading
+from labkit.lessons.l1_1c.late_payment import Statements, late_payment
+from labkit.lessons.l1_1c.sweepers import sweepers
+from tests.lessons.handed_in import Exercise
+
+# -- 1.1c-1: confirm a hold
+
+GUARDED = (
+    "UPDATE holds SET status = 'confirmed' WHERE id = :id AND status = 'held' AND expires_at > :now"
+)
+STATUS = "SELECT status FROM holds WHERE id = :id"
+
+
+async def confirm_stub(db: Statements, hold_id: str, now: float) -> bool:
+    raise NotImplementedError
+
+
+async def confirm_guarded(db: Statements, hold_id: str, now: float) -> bool:
+    if await db.change(GUARDED, id=hold_id, now=now):
+        return True
+    return bool(await db.ask(STATUS, id=hold_id) == "confirmed")
+
+
+async def confirm_looking_first(db: Statements, hold_id: str, now: float) -> bool:
+    if await db.ask(STATUS, id=hold_id) == "confirmed":
+        return True
+    return await db.change(GUARDED, id=hold_id, now=now) == 1
+
+
+async def confirm_without_a_guard(db: Statements, hold_id: str, now: float) -> bool:
+    return await db.change("UPDATE holds SET status = 'confirmed' WHERE id = :id", id=hold_id) == 1
+
+
+async def confirm_look_then_write(db: Statements, hold_id: str, now: float) -> bool:
+    live = "SELECT count(*) FROM holds WHERE id = :id AND status = 'held' AND expires_at > :now"
+    if not await db.ask(live, id=hold_id, now=now):
+        return bool(await db.ask(STATUS, id=hold_id) == "confirmed")
+    await db.change("UPDATE holds SET status = 'confirmed' WHERE id = :id", id=hold_id)
+    return True
+
+
+async def confirm_by_time_alone(db: Statements, hold_id: str, now: float) -> bool:
+    guard = "UPDATE holds SET status = 'confirmed' WHERE id = :id AND expires_at > :now"
+    return await db.change(guard, id=hold_id, now=now) == 1
+
+
+async def confirm_by_status_alone(db: Statements, hold_id: str, now: float) -> bool:
+    guard = "UPDATE holds SET status = 'confirmed' WHERE id = :id AND status = 'held'"
+    if await db.change(guard, id=hold_id):
+        return True
+    return bool(await db.ask(STATUS, id=hold_id) == "confirmed")
+
+
+async def confirm_whatever_was_changed(db: Statements, hold_id: str, now: float) -> bool:
+    await db.change(GUARDED, id=hold_id, now=now)
+    return True
+
+
+async def confirm_once_only(db: Statements, hold_id: str, now: float) -> bool:
+    return await db.change(GUARDED, id=hold_id, now=now) == 1
+
+
+async def confirm_every_hold(db: Statements, hold_id: str, now: float) -> bool:
+    if await db.change(
+        "UPDATE holds SET status = 'confirmed' WHERE status = 'held' AND expires_at > :now", now=now
+    ):
+        return True
+    return bool(await db.ask(STATUS, id=hold_id) == "confirmed")
+
+
+async def confirm_or_expire(db: Statements, hold_id: str, now: float) -> bool:
+    if await confirm_guarded(db, hold_id, now):
+        return True
+    await db.change(
+        "UPDATE holds SET status = 'expired' WHERE id = :id AND status = 'held'", id=hold_id
+    )
+    return False
+
+
+async def confirm_or_delete(db: Statements, hold_id: str, now: float) -> bool:
+    if await confirm_guarded(db, hold_id, now):
+        return True
+    await db.change("DELETE FROM holds WHERE id = :id AND status = 'held'", id=hold_id)
+    return False
+
+
+async def confirm_nothing(db: Statements, hold_id: str, now: float) -> bool:
+    return False
+
+
+async def confirm_and_return_nothing(db: Statements, hold_id: str, now: float) -> Any:
+    await db.change(GUARDED, id=hold_id, now=now)
+
+
+async def confirm_expecting_a_row(db: Statements, hold_id: str, now: float) -> bool:
+    if await db.change(GUARDED, id=hold_id, now=now):
+        return True
+    return bool((await db.ask(STATUS, id=hold_id)).startswith("confirmed"))
+
+
+# -- 1.1c-2: sweep
+
+DUE = "SELECT id, sku, quantity FROM holds WHERE status = 'held' AND expires_at <= :now ORDER BY id"
+EXPIRE = "UPDATE holds SET status = 'expired' WHERE id = :id AND status = 'held'"
+RETURN = "UPDATE stock SET held = held - :quantity, on_hand = on_hand + :quantity WHERE sku = :sku"
+
+
+async def due(engine: AsyncEngine, now: float) -> list[dict[str, Any]]:
+    async with reading(engine) as connection:
+        return [dict(row._mapping) for row in await connection.execute(text(DUE), {"now": now})]
+
+
+async def sweep_stub(engine: AsyncEngine, now: float) -> None:
+    raise NotImplementedError
+
+
+async def sweep_one_by_one(engine: AsyncEngine, now: float) -> None:
+    for hold in await due(engine, now):
+        async with begin_immediate(engine) as connection:
+            if (await connection.execute(text(EXPIRE), {"id": hold["id"]})).rowcount:
+                await connection.execute(
+                    text(RETURN), {"sku": hold["sku"], "quantity": hold["quantity"]}
+                )
+
+
+async def sweep_at_once(engine: AsyncEngine, now: float) -> None:
+    expire = (
+        "UPDATE holds SET status = 'expired' WHERE status = 'held' AND expires_at <= :now RETURNING"
+        " sku, quantity"
+    )
+    async with begin_immediate(engine) as connection:
+        for sku, quantity in (await connection.execute(text(expire), {"now": now})).all():
+            await connection.execute(text(RETURN), {"sku": sku, "quantity": quantity})
+
+
+async def sweep_those_before(engine: AsyncEngine, now: float) -> None:
+    expire = (
+        "UPDATE holds SET status = 'expired' WHERE status = 'held' AND expires_at < :now RETURNING"
+        " sku, quantity"
+    )
+    async with begin_immediate(engine) as connection:
+        for sku, quantity in (await connection.execute(text(expire), {"now": now})).all():
+            await connection.execute(text(RETURN), {"sku": sku, "quantity": quantity})
+
+
+async def sweep_status_first(engine: AsyncEngine, now: float) -> None:
+    for hold in await due(engine, now):
+        async with begin_immediate(engine) as connection:
+            expired = (await connection.execute(text(EXPIRE), {"id": hold["id"]})).rowcount
+        if expired:
+            async with begin_immediate(engine) as connection:
+                await connection.execute(
+                    text(RETURN), {"sku": hold["sku"], "quantity": hold["quantity"]}
+                )
+
+
+async def sweep_units_first(engine: AsyncEngine, now: float) -> None:
+    for hold in await due(engine, now):
+        async with begin_immediate(engine) as connection:
+            await connection.execute(
+                text(RETURN), {"sku": hold["sku"], "quantity": hold["quantity"]}
+            )
+        async with begin_immediate(engine) as connection:
+            await connection.execute(text(EXPIRE), {"id": hold["id"]})
+
+
+async def sweep_without_a_guard(engine: AsyncEngine, now: float) -> None:
+    for hold in await due(engine, now):
+        async with begin_immediate(engine) as connection:
+            await connection.execute(
+                text("UPDATE holds SET status = 'expired' WHERE id = :id"), {"id": hold["id"]}
+            )
+            await connection.execute(
+                text(RETURN), {"sku": hold["sku"], "quantity": hold["quantity"]}
+            )
+
+
+async def sweep_without_looking_at_the_count(engine: AsyncEngine, now: float) -> None:
+    for hold in await due(engine, now):
+        async with begin_immediate(engine) as connection:
+            await connection.execute(text(EXPIRE), {"id": hold["id"]})
+            await connection.execute(
+                text(RETURN), {"sku": hold["sku"], "quantity": hold["quantity"]}
+            )
+
+
+async def sweep_one_unit_each(engine: AsyncEngine, now: float) -> None:
+    for hold in await due(engine, now):
+        async with begin_immediate(engine) as connection:
+            if (await connection.execute(text(EXPIRE), {"id": hold["id"]})).rowcount:
+                await connection.execute(text(RETURN), {"sku": hold["sku"], "quantity": 1})
+
+
+async def sweep_all_that_are_expired(engine: AsyncEngine, now: float) -> None:
+    expire = "UPDATE holds SET status = 'expired' WHERE status = 'held' AND expires_at <= :now"
+    async with begin_immediate(engine) as connection:
+        await connection.execute(text(expire), {"now": now})
+        expired = await connection.execute(
+            text("SELECT sku, quantity FROM holds WHERE status = 'expired' ORDER BY id")
+        )
+        for sku, quantity in expired.all():
+            await connection.execute(text(RETURN), {"sku": sku, "quantity": quantity})
+
+
+async def sweep_by_marking(engine: AsyncEngine, now: float) -> None:
+    for hold in await due(engine, now):
+        async with begin_immediate(engine) as connection:
+            mark = "UPDATE holds SET status = 'expiring' WHERE id = :id AND status = 'held'"
+            mine = (await connection.execute(text(mark), {"id": hold["id"]})).rowcount
+        if mine:
+            async with begin_immediate(engine) as connection:
+                await connection.execute(
+                    text("UPDATE holds SET status = 'expired' WHERE id = :id"), {"id": hold["id"]}
+                )
+                await connection.execute(
+                    text(RETURN), {"sku": hold["sku"], "quantity": hold["quantity"]}
+                )
+
+
+async def sweep_everybody(engine: AsyncEngine, now: float) -> None:
+    await sweep_at_once(engine, now + 100_000)
+
+
+async def sweep_the_first(engine: AsyncEngine, now: float) -> None:
+    for hold in (await due(engine, now))[:1]:
+        async with begin_immediate(engine) as connection:
+            if (await connection.execute(text(EXPIRE), {"id": hold["id"]})).rowcount:
+                await connection.execute(
+                    text(RETURN), {"sku": hold["sku"], "quantity": hold["quantity"]}
+                )
+
+
+async def sweep_into_a_column_that_is_not_there(engine: AsyncEngine, now: float) -> None:
+    async with begin_immediate(engine) as connection:
+        await connection.execute(text("UPDATE holds SET state = 'expired'"))
+
+
+EXERCISES = (
+    Exercise(
+        "1.1c-1",
+        scenarios=(late_payment,),
+        stub=confirm_stub,
+        to_write="confirm_stub",
+        right=(confirm_guarded,),
+        long=(confirm_looking_first, confirm_once_only),
+        wrong={
+            confirm_looking_first: (
+                "was told True on one and False on the other, and the stove is hers"
+            ),
+            confirm_without_a_guard: (
+                "given to ben when anna's hold was expired, and then that hold became confirmed"
+            ),
+            confirm_look_then_write: "and then that hold became confirmed",
+            confirm_by_time_alone: "and then that hold became confirmed",
+            confirm_by_status_alone: "anna was told True, and her hold had ended",
+            confirm_whatever_was_changed: "anna was told True, and the stove is ben's",
+            confirm_once_only: "was told True on one and False on the other, and the stove is hers",
+            confirm_every_hold: "cleo has another hold, did nothing, and it is confirmed",
+            confirm_or_expire: (
+                "nobody ended her hold, and it is expired: False must change nothing"
+            ),
+            confirm_or_delete: "nobody ended her hold, and it is gone: False must change nothing",
+            confirm_nothing: "anna was told False, and the stove was hers for another 1 s",
+        },
+        raising={
+            confirm_expecting_a_row: "in confirm_expecting_a_row:  return bool((await db.ask(",
+        },
+        odd={
+            confirm_and_return_nothing: "confirm must return True or False, it returned None",
+        },
+    ),
+    Exercise(
+        "1.1c-2",
+        scenarios=(sweepers,),
+        stub=sweep_stub,
+        to_write="sweep_stub",
+        long=(sweep_without_a_guard, sweep_without_looking_at_the_count),
+        right=(sweep_one_by_one,),
+        right_too=(sweep_at_once,),
+        wrong={
+            sweep_status_first: "1 stove did not come back",
+            sweep_by_marking: "1 stove did not come back",
+            sweep_units_first: "1 stove came back twice",
+            sweep_without_a_guard: "came back twice",
+            sweep_without_looking_at_the_count: "came back twice",
+            sweep_all_that_are_expired: "3 stoves came back twice",
+            sweep_one_unit_each: "1 stove did not come back",
+            sweep_everybody: "hold-fred was not due for an hour, and it is expired",
+            sweep_those_before: "was due, and after the last sweep it is held",
+            sweep_the_first: "hold-emil was due, and after the last sweep it is held",
+        },
+        raising={
+            sweep_into_a_column_that_is_not_there: (
+                "in sweep_into_a_column_that_is_not_there:  await connection"
+            ),
+        },
+    ),
+)
