@@ -18,6 +18,7 @@ from tools.dev import ROOT
 # Their subject is the search itself: what it finds and reports within so many runs.
 OF_THE_SEARCH = (
     "tests/sim/test_search.py",
+    "tests/sim/test_progress.py",
     "tests/sim/test_unbiased.py",
     "tests/sim/test_errors.py",
 )

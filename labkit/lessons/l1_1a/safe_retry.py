@@ -31,7 +31,7 @@ from labkit.course.judge import judge
 from labkit.lessons.shared.worst_first import worst_first
 from labkit.locks import Lease, LockError, LockManager, RedisFencedStore
 from labkit.sim import Finding, crashes, lost_replies, pauses
-from labkit.world import Fault, LoseReply, Pause, Run, Slow, World
+from labkit.world import Fault, LoseReply, Pause, Run, World
 
 SERVICES = ("east", "west")
 ORDERS = ("order-12", "order-1", "order-2")  # one id begins like another
@@ -209,18 +209,9 @@ def judge_retry(answer: Any, budget: int) -> Finding:
     unheard: st.SearchStrategy[Fault] = st.builds(
         LoseReply, src=st.sampled_from(SERVICES), after=st.sampled_from(("acquired", "read"))
     )
-    unrenewed: st.SearchStrategy[Fault] = st.builds(
-        Slow,
-        factor=st.sampled_from((50, 200)),
-        src=st.sampled_from(SERVICES),
-        dst=st.just("redis"),
-        after=st.just("read"),
-        for_=st.just(5.0),
-    )  # a service that is told late that it has lost its lock
     faults = [
         late,
         unheard,
-        unrenewed,
         pauses(*SERVICES, up_to=3.0),
         crashes(*SERVICES, restart_after=0.5),
         lost_replies(*SERVICES),
@@ -231,7 +222,7 @@ def judge_retry(answer: Any, budget: int) -> Finding:
         SERVED,
         runs=budget,
         faults=faults,
-        at_most=2,
+        at_most=1,
         args=args,
         max_steps=50_000,
     )

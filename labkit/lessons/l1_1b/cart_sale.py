@@ -29,9 +29,10 @@ from labkit.check import Invariant
 from labkit.course.judge import judge
 from labkit.inventory import create_inventory
 from labkit.inventory.stock import inventory
+from labkit.lessons.shared.fixed_cases import Case, fixed_cases
 from labkit.lessons.shared.worst_first import worst_first
 from labkit.sim import Finding, crashes, lost_replies, pauses
-from labkit.world import Run, World
+from labkit.world import LoseReply, Run, World
 
 SERVICES = ("east", "north", "west")
 Cart = tuple[tuple[str, int], ...]
@@ -43,7 +44,11 @@ CARTS: tuple[Cart, ...] = (
     (("tent", 3),),
     (("stove", 1), ("kayak", 1)),
 )
-SHELVES = ({"stove": 2, "tent": 2, "mat": 1}, {"stove": 3, "tent": 1, "mat": 5})
+SHELVES = (
+    {"stove": 2, "tent": 2, "mat": 1},
+    {"stove": 3, "tent": 1, "mat": 5},
+    {"stove": 1, "tent": 1, "mat": 1},
+)
 MISTAKES = ("CHECK constraint", "no such", "syntax error")
 """What the database says of a statement that is wrong. Any other error leaves a cart in doubt."""
 SellCart = Callable[[AsyncEngine, list[tuple[str, int]]], Awaitable[bool]]
@@ -124,6 +129,18 @@ def _named(cart: Cart) -> str:
     return "(" + ", ".join(f"{count} {sku}" for sku, count in cart) + ")"
 
 
+CASES = (
+    Case(
+        {"carts": (CARTS[0],), "shelf": 1}, (LoseReply(src="east", label="COMMIT", after="asked"),)
+    ),
+    Case(
+        {"carts": (CARTS[0], CARTS[0]), "shelf": 1},
+        (LoseReply(src="east", label="COMMIT", after="asked"),),
+    ),
+    Case({"carts": (CARTS[3],), "shelf": 2}),
+)
+"""A commit whose answer is lost, alone and beside another cart; two lines of the last stove."""
+
 WHOLE = Invariant("a cart is sold as a whole or not at all", _not_whole)
 SERVED = replace(WHOLE, test=_refused_for_nothing)
 
@@ -152,6 +169,9 @@ def judge_cart(answer: Any, budget: int) -> Finding:
         lost_replies(*SERVICES),
         pauses(*SERVICES, up_to=2.0),
     ]
-    return worst_first(
-        cart_sale, WHOLE, SERVED, runs=budget, faults=faults, args=args, max_steps=50_000
-    )
+    options: dict[str, Any] = {"max_steps": 50_000}
+    found = worst_first(cart_sale, WHOLE, SERVED, runs=budget, faults=faults, args=args, **options)
+    if not found:
+        return found
+    cases = fixed_cases(cart_sale, (WHOLE, SERVED), CASES, args={"sell_cart": answer}, **options)
+    return replace(cases, runs=found.runs + cases.runs, plans=max(found.plans, cases.plans))

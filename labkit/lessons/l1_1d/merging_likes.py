@@ -38,6 +38,13 @@ TWO_AT_ONCE = (
     ("north", "remove"),
 )
 """Two likes that two sites know, and each takes one back without the other."""
+OLD_NEWS: tuple[Step, ...] = (
+    ("east", "remove"),
+    ("east", "tell", "north"),
+    ("east", "remove"),
+    ("north", "tell", "east"),
+)
+"""The east hears from the north what it counted itself, before its last removal."""
 
 
 class Likes(Protocol):
@@ -145,5 +152,6 @@ def judge_likes(answer: Any, budget: int) -> Finding:
         "deviations": 0,
         "max_steps": 10_000,
     }
-    cases = [{"script": script} for script in (TAKEN_BACK, TOLD_NOTHING, TWO_AT_ONCE)]
+    scripts = (TAKEN_BACK, TOLD_NOTHING, TWO_AT_ONCE, OLD_NEWS)
+    cases = [{"script": script} for script in scripts]
     return worst_first(merging_likes, SUM, STEP, runs=budget, cases=cases, **options)
