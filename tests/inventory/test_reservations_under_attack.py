@@ -21,8 +21,8 @@ from labkit.inventory import (
     Validator,
     adjust,
     create_quotas,
+    promises,
     reconcile,
-    validation,
 )
 from labkit.inventory.errors import OutOfStock, QuotaSpent
 from labkit.inventory.model import MAX_QUANTITY, MAX_SKUS
@@ -56,11 +56,11 @@ def test_outages_while_deciding_cost_nobody_an_attempt_and_so_not_the_goods(
         validator = validator_of(shelf, attempts=2)
         for outage in range(6):
             with monkeypatch.context() as patched:
-                patched.setattr(validation, "take_all", down)
+                patched.setattr(promises, "take_all", down)
                 with pytest.raises(DatabaseUnavailable):
                     await validator.decide()
                 if outage % 2:
-                    patched.setattr(validation, "begin_immediate", broken)
+                    patched.setattr(promises, "begin_immediate", broken)
                     with pytest.raises(DatabaseUnavailable):
                         await validator.decide()
             shelf.now += LEASE

@@ -253,7 +253,6 @@ EXERCISES = (
         stub=confirm_stub,
         to_write="confirm_stub",
         right=(confirm_guarded,),
-        long=(confirm_looking_first, confirm_once_only),
         wrong={
             confirm_looking_first: (
                 "was told True on one and False on the other, and the stove is hers"
@@ -285,7 +284,6 @@ EXERCISES = (
         scenarios=(sweepers,),
         stub=sweep_stub,
         to_write="sweep_stub",
-        long=(sweep_without_a_guard, sweep_without_looking_at_the_count),
         right=(sweep_one_by_one,),
         right_too=(sweep_at_once,),
         wrong={

@@ -413,7 +413,6 @@ EXERCISES = (
         scenarios=(patient_relay,),
         stub=relay_stub,
         to_write="relay_stub",
-        long=(relay_unmarking, relay_in_any_order, relay_at_once, relay_skipping),
         right=(relay_one_by_one,),
         right_too=(
             relay_in_a_batch,

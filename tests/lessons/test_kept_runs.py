@@ -7,15 +7,15 @@ import json
 from pathlib import Path
 
 import pytest
-from labkit.lessons.l1_1b.late_payment import late_payment
 
+from labkit.lessons.l1_1c.late_payment import late_payment
 from tests.lessons import kept_runs
-from tests.lessons.answers_1_1b import confirm_nothing
+from tests.lessons.answers_1_1c import confirm_nothing
 from tests.support.depth import QUICK
 from tests.support.keeping import path_of
 
 pytestmark = pytest.mark.usefixtures("kept")
-EXERCISE = "1.1b-1"
+EXERCISE = "1.1c-1"
 
 
 def copy_of_kept_runs(to: Path, **changes: object) -> Path:
@@ -36,7 +36,7 @@ def test_a_stale_kept_run_is_searched_for_and_the_refresh_is_named(
     )
     monkeypatch.setattr(kept_runs, "DEPTH", QUICK)
     monkeypatch.setattr(kept_runs, "path_of", lambda exercise: stale)
-    command = r"`make deep ONLY=1_1b ARGS=--keep` writes failing_runs/1_1b.json anew"
+    command = r"`make deep ONLY=1_1c ARGS=--keep` writes failing_runs/1_1c.json anew"
     says = f"the kept run of {EXERCISE} confirm_nothing does not fail any more.*{command}"
     with pytest.warns(UserWarning, match=says):
         result = kept_runs.checked.__wrapped__(EXERCISE, confirm_nothing)

@@ -170,7 +170,15 @@ def judge_cart(answer: Any, budget: int) -> Finding:
         pauses(*SERVICES, up_to=2.0),
     ]
     options: dict[str, Any] = {"max_steps": 50_000}
-    found = worst_first(cart_sale, WHOLE, SERVED, runs=budget, faults=faults, args=args, **options)
+    found = worst_first(
+        cart_sale,
+        WHOLE,
+        SERVED,
+        runs=max(1, budget - len(CASES)),
+        faults=faults,
+        args=args,
+        **options,
+    )
     if not found:
         return found
     cases = fixed_cases(cart_sale, (WHOLE, SERVED), CASES, args={"sell_cart": answer}, **options)
