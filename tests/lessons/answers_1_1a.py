@@ -4,6 +4,7 @@ that are easy to write.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import Any
 
@@ -291,6 +292,18 @@ async def order_if_the_last(locks: Any, store: Any, order: str, stoves: int) -> 
         return "sold"
 
 
+async def order_written_in_a_task(locks: Any, store: Any, order: str, stoves: int) -> str:
+    async with locks.hold("stove") as lease:
+        words = ((await store.read("stove", token=lease.token)) or "").split()
+        if order in words:
+            return "sold"
+        if len(words) >= stoves:
+            return "sold out"
+        text = " ".join([*words, order])
+        _ = asyncio.create_task(store.write("stove", text, token=lease.token))  # noqa: RUF006
+        return "sold"
+
+
 async def order_answered_by_nobody(locks: Any, store: Any, order: str, stoves: int) -> str:
     async with locks.hold("stove"):
         raise LeaseLost("stove")
@@ -415,6 +428,7 @@ EXERCISES = (
         },
         odd={
             order_told_in_capitals: 'place_order must return "sold" or "sold out", got \'SOLD\'',
+            order_written_in_a_task: "No answer from stock",
         },
     ),
 )

@@ -28,10 +28,11 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from labkit.base import StaleToken
 from labkit.check import Invariant
 from labkit.course.judge import judge
+from labkit.lessons.shared.fixed_cases import Case, fixed_cases
 from labkit.lessons.shared.worst_first import worst_first
 from labkit.locks import Lease, LockError, LockManager, RedisFencedStore
 from labkit.sim import Finding, crashes, lost_replies, pauses
-from labkit.world import Fault, LoseReply, Pause, Run, World
+from labkit.world import Fault, LoseReply, Pause, Run, Slow, World
 
 SERVICES = ("east", "west")
 ORDERS = ("order-12", "order-1", "order-2")  # one id begins like another
@@ -176,6 +177,14 @@ def _not_served(run: Run) -> str | None:
     return None
 
 
+CASES = (
+    Case(
+        {"orders": ORDERS[:2], "stoves": 2, "doubled": False},
+        (Slow(factor=1500, src="east", dst="stock", after="read", for_=0.5),),
+    ),
+)
+"""The first write travels for longer than its lease lasts, and another service reads meanwhile."""
+
 ONE_EACH = Invariant("every order has one stove or none, as it was told", _wrong_sale)
 SERVED = replace(ONE_EACH, test=_not_served)
 
@@ -216,13 +225,21 @@ def judge_retry(answer: Any, budget: int) -> Finding:
         crashes(*SERVICES, restart_after=0.5),
         lost_replies(*SERVICES),
     ]
-    return worst_first(
+    options: dict[str, Any] = {"max_steps": 50_000}
+    searched = max(1, budget - len(CASES))
+    found = worst_first(
         safe_retry,
         ONE_EACH,
         SERVED,
-        runs=budget,
+        runs=searched,
         faults=faults,
         at_most=1,
         args=args,
-        max_steps=50_000,
+        **options,
     )
+    if not found:
+        return found
+    cases = fixed_cases(
+        safe_retry, (ONE_EACH, SERVED), CASES, args={"place_order": answer}, **options
+    )
+    return replace(cases, runs=found.runs + cases.runs, plans=max(found.plans, cases.plans))
