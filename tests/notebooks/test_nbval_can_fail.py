@@ -4,6 +4,7 @@ red.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -96,7 +97,13 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
         str(folder),
         str(folder),
     ]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
+    # conftest.py loads plugins from tests/support, which only the project's own folder has.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.stdout, ended.stderr
+    return ended.stdout
 
 
 def failed(report: str, name: str) -> list[str]:
