@@ -1,4 +1,4 @@
-"""The plumbing of lesson 1.2b's own shop."""
+"""The plumbing of lesson 1.2c's own shop."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from labkit.lessons.l1_2b.four_stores import End
-from labkit.lessons.l1_2b.small_shop import SERVICES, handlers, hears, open_tables, sql
+from labkit.lessons.l1_2c.four_stores import End
+from labkit.lessons.l1_2c.small_shop import SERVICES, handlers, hears, open_tables, sql
 from labkit.sim import run
 from labkit.world import Crash, World
 

@@ -1,4 +1,4 @@
-"""The plumbing of lesson 1.2b's own shop: five tables, three services that listen to one stream,
+"""The plumbing of lesson 1.2c's own shop: five tables, three services that listen to one stream,
 and what it all came to.
 
 What a service does with an event is the lesson's; here is what carries no idea of its own. `hears`
@@ -6,7 +6,7 @@ marks a method as the handler of an event, `sql` runs one statement in a transac
 `open_tables` makes the tables and starts the services, and gives the function that counts
 afterwards.
 
-Leaves out: what a shop one would deploy needs; that is `labkit.lessons.l1_2b.two_ways`.
+Leaves out: what a shop one would deploy needs; that is `labkit.lessons.l1_2c.two_ways`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from labkit.base.transactions import begin_immediate
-from labkit.lessons.l1_2b.four_stores import End
+from labkit.lessons.l1_2c.four_stores import End
 from labkit.world import World
 
 SERVICES = ("orders", "payments", "warehouse")

@@ -1,4 +1,4 @@
-"""The self-test of lesson 1.2b: each question with its answer, and why the others are wrong."""
+"""The self-test of lesson 1.2c: each question with its answer, and why the others are wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What readers hand in for the exercises of lesson 1.2b: the stubs, right answers, and wrong ones
+"""What readers hand in for the exercises of lesson 1.2c: the stubs, right answers, and wrong ones
 that are easy to write.
 """
 
@@ -14,15 +14,15 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.base.transactions import begin_immediate
-from labkit.lessons.l1_2b.late_events import late_events
-from labkit.lessons.l1_2b.once_only import once_only
-from labkit.lessons.l1_2b.patient_relay import patient_relay
+from labkit.lessons.l1_2c.late_events import late_events
+from labkit.lessons.l1_2c.once_only import once_only
+from labkit.lessons.l1_2c.patient_relay import patient_relay
 from tests.lessons.handed_in import Exercise
 
 Effect = Callable[[AsyncConnection], Awaitable[None]]
 Publish = Callable[[int], Awaitable[None]]
 
-# -- 1.2b-1: events out of order
+# -- 1.2c-1: events out of order
 
 STATUS = {
     "PaymentProcessed": "paid",
@@ -123,7 +123,7 @@ async def apply_misspelt(do: Any, event: str) -> bool:
     return bool(await do("UPDATE order SET status = 'paid' WHERE id = :order"))
 
 
-# -- 1.2b-2: an idempotent consumer
+# -- 1.2c-2: an idempotent consumer
 
 ENTER = text("INSERT INTO inbox VALUES (:message) ON CONFLICT DO NOTHING")
 LOOK = text("SELECT 1 FROM inbox WHERE message = :message")
@@ -220,7 +220,7 @@ async def consume_with_a_typo(engine: AsyncEngine, message: str, effect: Effect)
             await effect(connection.conection)  # type: ignore[attr-defined]
 
 
-# -- 1.2b-3: a relay that neither loses nor reorders
+# -- 1.2c-3: a relay that neither loses nor reorders
 
 UNSENT = text("SELECT number FROM outbox WHERE sent = 0 ORDER BY number")
 MARK = text("UPDATE outbox SET sent = 1 WHERE number = :number")
@@ -344,7 +344,7 @@ async def relay_misspelt(engine: AsyncEngine, publish: Publish) -> None:
 
 EXERCISES = (
     Exercise(
-        "1.2b-1",
+        "1.2c-1",
         scenarios=(late_events,),
         stub=apply_stub,
         to_write="apply_stub",
@@ -383,7 +383,7 @@ EXERCISES = (
         },
     ),
     Exercise(
-        "1.2b-2",
+        "1.2c-2",
         scenarios=(once_only,),
         stub=consume_stub,
         to_write="consume_stub",
@@ -409,7 +409,7 @@ EXERCISES = (
         },
     ),
     Exercise(
-        "1.2b-3",
+        "1.2c-3",
         scenarios=(patient_relay,),
         stub=relay_stub,
         to_write="relay_stub",

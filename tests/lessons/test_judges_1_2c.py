@@ -1,4 +1,4 @@
-"""What is special to the judges of lesson 1.2b: `test_judges.py` has what all judges have in
+"""What is special to the judges of lesson 1.2c: `test_judges.py` has what all judges have in
 common.
 """
 
@@ -10,14 +10,14 @@ import pytest
 
 from labkit import world
 from labkit.course import check
-from labkit.lessons.l1_2b.late_events import MEANS, TRUE_TO_EVENTS, TRUE_WORD, late_events
-from labkit.lessons.l1_2b.once_only import DONE, ONCE, once_only
-from labkit.lessons.l1_2b.patient_relay import IN_ORDER, NO_MORE, patient_relay
+from labkit.lessons.l1_2c.late_events import MEANS, TRUE_TO_EVENTS, TRUE_WORD, late_events
+from labkit.lessons.l1_2c.once_only import DONE, ONCE, once_only
+from labkit.lessons.l1_2c.patient_relay import IN_ORDER, NO_MORE, patient_relay
 from labkit.sim import run
-from tests.lessons import answers_1_2b as answers
+from tests.lessons import answers_1_2c as answers
 
 pytestmark = pytest.mark.usefixtures("kept")
-APPLY, CONSUME, RELAY = "1.2b-1", "1.2b-2", "1.2b-3"
+APPLY, CONSUME, RELAY = "1.2c-1", "1.2c-2", "1.2c-3"
 
 
 def test_an_event_that_is_never_marked_is_named() -> None:

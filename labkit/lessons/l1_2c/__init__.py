@@ -1,0 +1,1 @@
+"""What lesson 1.2c uses: its judges and its experiment."""
