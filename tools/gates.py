@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from nbformat import NotebookNode
 
+COLUMNS = 80
 LOOSENING = {
     "nbval-ignore-output",
     "nbval-skip",
@@ -41,6 +42,7 @@ def faults_in(notebook: NotebookNode) -> list[str]:
         *streams(notebook),
         *volatile(notebook),
         *endings(notebook),
+        *widths(notebook),
         *figures(notebook),
     ]
 
@@ -87,6 +89,25 @@ def endings(notebook: NotebookNode) -> Iterator[str]:
     for place, cell in code_cells(notebook):
         if cell.source.rstrip().endswith(";"):
             yield f"cell {place} ends with a semicolon, which hides nothing from nbval: assign to _"
+
+
+def widths(notebook: NotebookNode) -> Iterator[str]:
+    """No line of code, and no line of text that is shown, is cut at the width of a laptop."""
+    for place, cell in code_cells(notebook):
+        for line in cell.source.splitlines():
+            if len(line) > COLUMNS:
+                yield f"cell {place} has a line of {len(line)} columns: {line.strip()[:40]} …"
+        for line in (line for text in plain_texts(cell) for line in text.splitlines()):
+            if len(line) > COLUMNS:
+                yield f"cell {place} prints a line of {len(line)} columns: {line.strip()[:40]} …"
+
+
+def plain_texts(cell: NotebookNode) -> Iterator[str]:
+    """The texts that are shown as they are: not those that stand in for a picture or a table."""
+    for output in cell.outputs:
+        data = output.get("data", {})
+        yield output.get("text", "")
+        yield "" if "text/html" in data else data.get("text/plain", "")
 
 
 def figures(notebook: NotebookNode) -> Iterator[str]:

@@ -23,6 +23,7 @@ from labkit.course.judge import ExerciseError, Finding, Judge, find
 from labkit.course.patience import Endless, patiently
 from labkit.course.reader import describe, explained, root, unwritten, where, where_used
 from labkit.course.shown import Shown, without_addresses
+from labkit.course.wrap import wrapped
 from labkit.sim import SimulationError
 from labkit.world import LAB, Run
 
@@ -83,10 +84,13 @@ class Result:
         )
 
     def __repr__(self) -> str:
+        return wrapped(self.text)
+
+    def __str__(self) -> str:
         return self.text
 
     def _ipython_display_(self) -> None:
-        print(self.text)
+        print(repr(self))
         picture = self.figure()
         if picture is not None:
             display(picture)  # type: ignore[no-untyped-call]  # IPython's own

@@ -9,8 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from labkit.check.verdict import Invariant
+from labkit.course.wrap import wrapped
 from labkit.sim import run
 from labkit.world import Event, Fault, History, Run, Scenario
+
+UNDER_THE_NODE = 11  # columns from the start of an event's time to the name of its node
 
 
 def retell(
@@ -31,7 +34,7 @@ def retell(
         raise ValueError(f"last must be at least 1 event, got {last!r}")
     made = run(scenario, seed=seed, faults=faults, args=args)
     verdict = invariant.check(made)
-    print(verdict)
+    print(wrapped(str(verdict)))
     if verdict.status == "broken":
         step = breaking_step(made, invariant)
         events = made.history.events
@@ -40,7 +43,8 @@ def retell(
             "The last events:" if step is None else "The last events, up to the one that breaks it:"
         )
         for event in events[max(end - last, 0) : end]:
-            print(f"{'→' if event is step else ' '} {event}")
+            line = f"{'→' if event is step else ' '} {event}"
+            print(wrapped(line, hanging=UNDER_THE_NODE))
     return made
 
 

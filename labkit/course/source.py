@@ -1,5 +1,5 @@
 """Show the source of a class or function of labkit in a notebook, coloured by the notebook's own
-theme, without a path.
+theme, without a path, in lines of at most 80 columns.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any
 
+from labkit.course.wrap import wrapped_code
+
 
 @dataclass(frozen=True, repr=False)
 class Source:
@@ -19,7 +21,7 @@ class Source:
     code: str
 
     def __repr__(self) -> str:
-        return f"# {self.name}\n{self.code}"
+        return f"# {self.name}\n{wrapped_code(self.code)}"
 
     def _repr_markdown_(self) -> str:
         fence = "```"

@@ -146,7 +146,8 @@ def test_a_notebook_shows_the_text_and_then_the_picture(
     result = check("99.1-1", answers.CheckThenSet)
     assert DisplayFormatter().ipython_display_formatter is not None
     result._ipython_display_()
-    assert capsys.readouterr().out == f"{result}\n"
+    printed = capsys.readouterr().out
+    assert printed.split() == str(result).split() and max(map(len, printed.splitlines())) <= 80
     assert [figure.svg for figure in shown] == [getattr(result.figure(), "svg", None)]
 
 

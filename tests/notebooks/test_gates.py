@@ -73,6 +73,9 @@ def test_the_sample_passes(sample: NotebookNode) -> None:
         (prints("listening on 127.0.0.1:45113"), "a port"),
         (prints("Valkey answers on port 45113"), "a port"),
         (source("value", "sum(range(5));"), "semicolon"),
+        (source("value", f"total = {'1 + ' * 19}1"), "has a line of 85 columns: total = 1 +"),
+        (prints("one\n" + "word " * 17), "prints a line of 85 columns: word word"),
+        (shows(plain="word " * 17), "prints a line of 85 columns"),
         (shows(svg="<svg><desc>words</desc></svg>"), "SVG without a <title>"),
         (shows(svg="<svg><title>words</title></svg>"), "SVG without a <desc>"),
         (
@@ -103,6 +106,8 @@ def test_a_fault_is_named(sample: NotebookNode, change: Change, fault: str) -> N
     [
         prints("09:00:00 order 1234 at http://orders/orders/1"),
         prints("token 0x1f, import work, export 80"),
+        prints("-" * 80 + "\n" + "-" * 80),
+        shows(html="<table><tr><td>one</td></tr></table>", plain="-" * 100),
         source("title", '![two squares](a.png) <img alt="two squares" src="a.png">'),
         shows(
             png="iVBORw0=",
