@@ -21,4 +21,17 @@ CHAPTER_1_1_IN_FOUR_LESSONS: Mapping[str, str | None] = {
     "1.1b-q2": "1.1c-q2",
     "1.1b-q3": "1.1d-q1",
 }
+
+
+def ids_since(id: str) -> list[str]:
+    """This id, and every other one that the exercise has had since somebody knew it by this one."""
+    found = [id]
+    for first in range(len(MOVES)):
+        now: str | None = id
+        for table in MOVES[first:]:
+            now = table.get(now, now) if now else None
+        found += [now] if now and now not in found else []
+    return found
+
+
 MOVES: tuple[Mapping[str, str | None], ...] = (CHAPTER_1_1_IN_FOUR_LESSONS,)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from labkit.course import __main__ as command_line
-from labkit.course.reading import Reading, ReadingError, exercises
+from labkit.course.moved import ids_since
+from labkit.course.reading import Exercise, Reading, ReadingError, exercises
 
 STUB = "async def increment(redis):\n    raise NotImplementedError"
 ANSWER = "async def increment(redis):\n    await redis.incr('counter')"
@@ -23,13 +24,15 @@ def cell(id: str, source: str, kind: str = "code") -> dict[str, Any]:
     return {"cell_type": kind, "id": id, "metadata": {}, "source": lines, **code}
 
 
-def lesson(title: str = "# 1.1a", stub: str = STUB, number: str = "1.1a-1") -> str:
+def lesson(
+    title: str = "# 1.1a", stub: str = STUB, number: str = "1.1a-1", asks: str = "increment"
+) -> str:
     cells = [
         cell("title", title, "markdown"),
         cell("demo", f"def demo(): ...\n\n\ncheck('{number}', demo)"),
         cell("between", "text", "markdown"),
         cell("stub", stub),
-        cell("check", f'check("{number}", increment)'),
+        cell("check", f'check("{number}", {asks})'),
     ]
     return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
 
@@ -110,6 +113,87 @@ def test_an_update_takes_the_new_stub_where_nothing_was_written(reading: Reading
     assert source(copy, "stub") == STUB + "  # anew"
 
 
+def test_an_answer_to_an_exercise_that_is_gone_is_set_aside_and_not_put_into_another(
+    reading: Reading,
+) -> None:
+    """1.1a-2 asked for a store once, and then for an order: the id alone decides nothing."""
+    old, new = "class MyStore:\n    ...", "async def place_order(): ..."
+    path = reading.originals / "1_1a_locks.ipynb"
+    path.write_text(lesson("# Old", old, "1.1a-2", "MyStore"))
+    reading.prepare()
+    copy = write(reading, "stub", "class MyStore:\n    token = 1")
+    path.write_text(lesson("# New", new, "1.1a-2", "place_order"))
+    aside, said = reading.update()
+    assert source(copy, "stub") == new
+    assert "no answer to keep; the old one is reading/backups/1_1a_locks_1.ipynb" in said
+    assert aside == (
+        "your answer to 1.1a-2, MyStore, is now in reading/backups/1_1a-2_MyStore_1.py: "
+        "there is no such exercise any more"
+    )
+    kept = reading.copies / "backups" / "1_1a-2_MyStore_1.py"
+    assert kept.read_text() == "class MyStore:\n    token = 1\n"
+
+
+def renumbered(reading: Reading) -> None:
+    """What became of chapter 1.1: "1.1a-3" is "1.1b-1" now, and the old 1.1b is 1.1c."""
+    old = reading.originals / "1_1b_more.ipynb"
+    old.write_text(lesson("# Reservations", "def confirm(): ...", "1.1b-1", "confirm"))
+    three = lesson("# Locks", "def hold_cart(): ...", "1.1a-3", "hold_cart")
+    (reading.originals / "1_1a_locks.ipynb").write_text(three)
+    reading.prepare()
+    write(reading, "stub", "def hold_cart(): return 3")
+    copy = reading.copies / "1_1b_more.ipynb"
+    copy.write_text(copy.read_text().replace("confirm(): ...", "confirm(): return 1"))
+    old.unlink()
+    (reading.originals / "1_1a_locks.ipynb").write_text(lesson("# Locks"))
+    for name, number, asks in (("b", "1.1b-1", "hold_cart"), ("c", "1.1c-1", "confirm")):
+        new = lesson(f"# 1.1{name}", f"def {asks}(): ...", number, asks)
+        (reading.originals / f"1_1{name}_new.ipynb").write_text(new)
+
+
+@pytest.mark.parametrize("opened_before", [True, False])
+def test_an_answer_follows_its_exercise_into_another_lesson(
+    reading: Reading, opened_before: bool
+) -> None:
+    renumbered(reading)
+    if opened_before:
+        gone = "1_1b_more.ipynb is no lesson any more; `make update` takes your answers"
+        assert any(sentence.startswith(gone) for sentence in reading.prepare())
+    said = "\n".join(reading.update())
+    assert source(reading.copies / "1_1b_new.ipynb", "stub") == "def hold_cart(): return 3"
+    assert source(reading.copies / "1_1c_new.ipynb", "stub") == "def confirm(): return 1"
+    assert "1.1a-3 (now 1.1b-1)" in said and "1.1b-1 (now 1.1c-1)" in said
+    assert not (reading.copies / "1_1b_more.ipynb").exists()
+    assert (reading.copies / "backups" / "1_1b_more_1.ipynb").exists()
+    assert reading.update() == ["every lesson is the newest version"]
+    assert reading.prepare() == []
+
+
+def test_updating_one_lesson_takes_along_where_its_answers_went(reading: Reading) -> None:
+    renumbered(reading)
+    reading.prepare()
+    said = "\n".join(reading.update(["1_1a_locks"]))
+    assert source(reading.copies / "1_1b_new.ipynb", "stub") == "def hold_cart(): return 3"
+    assert source(reading.copies / "1_1c_new.ipynb", "stub") == "def confirm(): ..."
+    assert "1_1b_new.ipynb is the version that you had; your answers to 1.1a-3 (now" in said
+
+
+def test_an_answer_does_not_replace_one_that_is_there(reading: Reading) -> None:
+    renumbered(reading)
+    reading.prepare()
+    copy = reading.copies / "1_1b_new.ipynb"
+    copy.write_text(copy.read_text().replace("hold_cart(): ...", "hold_cart(): return 4"))
+    said = "\n".join(reading.update())
+    assert source(copy, "stub") == "def hold_cart(): return 4"
+    assert "1_1a-3_hold_cart_1.py: 1.1b-1 has another answer of yours" in said
+
+
+def test_an_id_is_followed_through_every_table_from_the_one_that_knew_it() -> None:
+    assert ids_since("1.1a-1") == ["1.1a-1"]
+    assert ids_since("1.1a-2") == ["1.1a-2"]  # its successor has the same id and is another
+    assert ids_since("1.1b-1") == ["1.1b-1", "1.1c-1"]
+
+
 def test_an_exercise_is_reset_alone(reading: Reading) -> None:
     reading.prepare()
     write(reading, "title", "# my notes")
@@ -159,7 +243,7 @@ def test_a_copy_that_is_no_notebook_is_said(reading: Reading) -> None:
 
 
 def test_a_demonstration_is_not_the_exercise() -> None:
-    assert list(exercises(json.loads(lesson()))) == [("1.1a-1", 3, 4)]
+    assert list(exercises(json.loads(lesson()))) == [Exercise("1.1a-1", "increment", 3, 4)]
 
 
 def test_the_commands_say_what_they_did(
