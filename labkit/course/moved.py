@@ -21,6 +21,17 @@ CHAPTER_1_1_IN_FOUR_LESSONS: Mapping[str, str | None] = {
     "1.1b-q2": "1.1c-q2",
     "1.1b-q3": "1.1d-q1",
 }
+CHAPTER_1_2_IN_FOUR_LESSONS: Mapping[str, str | None] = {
+    "1.2a-1": "1.2b-1",
+    "1.2a-2": "1.2a-1",
+    "1.2a-3": "1.2a-2",
+    "1.2b-1": "1.2c-1",
+    "1.2b-2": "1.2c-2",
+    "1.2b-3": "1.2c-3",
+    "1.2b-q1": "1.2c-q1",
+    "1.2b-q2": "1.2c-q2",
+    "1.2b-q3": "1.2c-q3",
+}
 
 
 def ids_since(id: str) -> list[str]:
@@ -34,4 +45,7 @@ def ids_since(id: str) -> list[str]:
     return found
 
 
-MOVES: tuple[Mapping[str, str | None], ...] = (CHAPTER_1_1_IN_FOUR_LESSONS,)
+MOVES: tuple[Mapping[str, str | None], ...] = (
+    CHAPTER_1_1_IN_FOUR_LESSONS,
+    CHAPTER_1_2_IN_FOUR_LESSONS,
+)

@@ -9,16 +9,14 @@ from typing import Any
 import pytest
 
 from labkit import world
-from labkit.lessons.l1_2a.desks import KEEPS, UNDO, left, told
-from labkit.lessons.l1_2a.going_back import IN_REVERSE, going_back
 from labkit.lessons.l1_2a.taken_up import BY_THE_LOG, FINISHED, KINDS, taken_up
 from labkit.lessons.l1_2a.unanswered import CALLS, IN_ORDER, SETTLED, unanswered
+from labkit.lessons.shared.desks import KEEPS, UNDO, left, told
 from labkit.sim import run
 from labkit.world import Crash, Event, LoseReply, Pause, Slow
 from tests.lessons import answers_1_2a as answers
 
 pytestmark = pytest.mark.usefixtures("kept")
-BACK, UNKNOWN, CRASH = "1.2a-1", "1.2a-2", "1.2a-3"
 
 
 @pytest.mark.parametrize("refuses", [None, *CALLS])
@@ -68,14 +66,6 @@ def test_a_right_drive_survives_two_crashes_wherever_they_strike(
             continue
         assert FINISHED.check(made) and BY_THE_LOG.check(made)
         assert len(left(made.history.events)) == (len(KINDS) if refuses is None else 0)
-
-
-def test_every_step_that_is_done_can_be_undone_in_any_number() -> None:
-    for done in ((), ("carrier",), ("stock", "payments", "carrier")):
-        made = run(
-            going_back, args={"compensate": answers.compensate_in_reverse, "done": done, "down": ()}
-        )
-        assert IN_REVERSE.check(made) and left(made.history.events) == []
 
 
 def test_what_is_left_is_told_in_words() -> None:

@@ -1,4 +1,4 @@
-"""The judge of exercise 1.2a-3, "take it up after a crash".
+"""The judge of exercise 1.2a-2, "take it up after a crash".
 
 Four steps: reserve and charge can be undone, book is the pivot, send (a mail) is retriable. The
 reader's `drive` writes a log and is called again after each crash, with the log alone. The search
@@ -20,8 +20,8 @@ from redis.asyncio import Redis
 from labkit.base import Refused
 from labkit.check import Invariant
 from labkit.course.judge import judge
-from labkit.lessons.l1_2a.desks import AT, ORCHESTRATOR, ORDER, UNDO, Desks, after_all, left, told
 from labkit.lessons.l1_2a.unanswered import CALLS, LATE, DeskStep, too_early
+from labkit.lessons.shared.desks import AT, ORCHESTRATOR, ORDER, UNDO, Desks, after_all, left, told
 from labkit.lessons.shared.worst_first import worst_first
 from labkit.sim import Finding
 from labkit.world import Crash, Fault, LoseReply, Run, World
@@ -167,7 +167,7 @@ BY_THE_LOG = Invariant(FINISHED.claim, _fault)
 
 
 @judge(
-    "1.2a-3",
+    "1.2a-2",
     title="Take it up after a crash",
     hints=(
         "What does `started` mean after a crash? Asking again is safe. And how does the log show "

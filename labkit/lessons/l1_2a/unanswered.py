@@ -1,4 +1,4 @@
-"""The judge of exercise 1.2a-2, "compensate the unknown".
+"""The judge of exercise 1.2a-1, "compensate the unknown".
 
 The reader's `place` asks three desks for an order: reserve, charge, book. One may refuse. Messages
 are slowed, answers are lost and desks stand still, so that some call ends by a time-out: it may
@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from labkit.base import Refused
 from labkit.check import Invariant
 from labkit.course.judge import judge
-from labkit.lessons.l1_2a.desks import AT, ORCHESTRATOR, UNDO, Desks, after_all, left, told
+from labkit.lessons.shared.desks import AT, ORCHESTRATOR, UNDO, Desks, after_all, left, told
 from labkit.lessons.shared.worst_first import worst_first
 from labkit.sim import Finding, lost_replies, pauses
 from labkit.world import Fault, Run, Slow, World
@@ -140,7 +140,7 @@ IN_ORDER = Invariant(SETTLED.claim, _fault)
 
 
 @judge(
-    "1.2a-2",
+    "1.2a-1",
     title="Compensate the unknown",
     hints=(
         "After a time-out, which steps *may* have happened? And what if an undo times out?",

@@ -1,5 +1,5 @@
-"""The desks of the exercises of lesson 1.2a: payments, stock, carrier and mail, each behind HTTP on
-a node of its own.
+"""The services ("desks") of the exercises of lessons 1.2a and 1.2b: payments, stock, carrier and
+mail, each behind HTTP on a node of its own.
 
 A desk does its one thing for an order, or undoes it, and remembers what it answered: asked again,
 it answers again and does nothing. Undone before it was done, it refuses the late request. Every

@@ -1,4 +1,4 @@
-"""The judge of exercise 1.2a-1, "compensate in reverse, each with its own result".
+"""The judge of exercise 1.2b-1, "compensate in reverse, each with its own result".
 
 Up to three steps of an order are done, and must be undone. The reader's `compensate` is given the
 steps with what each returned. Some desks are down, or `compensate` is cancelled while it waits for
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from labkit.check import Invariant
 from labkit.course.judge import judge
-from labkit.lessons.l1_2a.desks import ORCHESTRATOR, VERBS, Desks
+from labkit.lessons.shared.desks import ORCHESTRATOR, VERBS, Desks
 from labkit.sim import Finding, falsify
 from labkit.world import Event, Run, World
 
@@ -193,7 +193,7 @@ IN_REVERSE = Invariant(
 
 
 @judge(
-    "1.2a-1",
+    "1.2b-1",
     title="Compensate in reverse",
     hints=(
         "The guide's loop goes backwards, and goes on after an error: both are right. What does "
