@@ -234,8 +234,14 @@ def chosen_lesson(arguments):
 
 
 def named_like(lesson):
-    """pytest's -k for what belongs to a lesson: files say 1_1a, exercises 1.1a-2."""
-    return ["-k", lesson + " or " + lesson.replace("_", ".")] if lesson else []
+    """pytest's -k for what belongs to a lesson: files say 1_1a, exercises 1.1a-2. A number alone,
+    such as 00, is in many names; it counts where a name begins.
+    """
+    if not lesson:
+        return []
+    if lesson.isdigit():
+        return ["-k", f"/{lesson}_ or [{lesson}_ or [{lesson}-"]
+    return ["-k", lesson + " or " + lesson.replace("_", ".")]
 
 
 def notebooks_of(lesson):

@@ -8,6 +8,7 @@ import ast
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,18 @@ def test_every_command_takes_a_lesson_in_the_same_way(
     (ran,) = commands_of(monkeypatch, command, ["--only", "1_1a"])
     at = ran.index(words[0], 2) if command != "notebooks" else ran.index(words[0])
     assert ran[at : at + len(words)] == words
+
+
+def test_a_lesson_that_is_only_a_number_is_not_looked_for_in_other_numbers(tmp_path: Path) -> None:
+    """`-k 00` took every test whose name has a time such as 0.001 in it."""
+    belong = ["00-1-increment", "notebooks/00_start_here.ipynb", "00_start_here.ipynb"]
+    others = ["crash-0.001-east", "300-4", "1.1a-1-release"]
+    marked = f"@pytest.mark.parametrize('id', {belong + others})"
+    (tmp_path / "test_ids.py").write_text(f"import pytest\n{marked}\ndef test_it(id): ...\n")
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *dev.named_like("00")]
+    found = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, cwd=tmp_path)
+    ids = [line.partition("[")[2][:-1] for line in found.stdout.splitlines() if "[" in line]
+    assert ids == belong
 
 
 def test_a_benchmark_is_chosen_in_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
