@@ -4,20 +4,17 @@ common.
 
 from __future__ import annotations
 
-from itertools import permutations
-
 import pytest
 
 from labkit import world
 from labkit.course import check
-from labkit.lessons.l1_2c.late_events import MEANS, TRUE_TO_EVENTS, TRUE_WORD, late_events
 from labkit.lessons.l1_2c.once_only import DONE, ONCE, once_only
 from labkit.lessons.l1_2c.patient_relay import IN_ORDER, NO_MORE, patient_relay
 from labkit.sim import run
 from tests.lessons import answers_1_2c as answers
 
 pytestmark = pytest.mark.usefixtures("kept")
-APPLY, CONSUME, RELAY = "1.2c-1", "1.2c-2", "1.2c-3"
+RELAY = "1.2c-2"
 
 
 def test_an_event_that_is_never_marked_is_named() -> None:
@@ -28,23 +25,6 @@ def test_an_event_that_is_never_marked_is_named() -> None:
 def test_a_relay_that_never_comes_to_an_end_is_stopped() -> None:
     result = check(RELAY, answers.relay_for_ever, budget=4)
     assert result.status in ("error", "failed")
-
-
-def expected(told: tuple[str, ...]) -> str:
-    """One worker, one delivery after the other: the first end there is stays."""
-    ends = [MEANS[event] for event in told if MEANS[event] != "paid"]
-    return ends[0] if ends else "paid"
-
-
-@pytest.mark.parametrize(
-    "told", [told for size in (1, 2, 3) for told in permutations(MEANS, size)], ids="-".join
-)
-def test_a_guarded_order_ends_as_it_must_in_every_order_of_its_events(
-    told: tuple[str, ...],
-) -> None:
-    made = run(late_events, args={"apply": answers.apply_guarded, "told": told, "workers": 1})
-    assert TRUE_TO_EVENTS.check(made) and TRUE_WORD.check(made)
-    assert made.history.of("becomes")[-1].data["now"] == expected(told)
 
 
 @pytest.mark.parametrize("at", [0.005, 0.009, 0.011, 0.013, 0.2])

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from labkit.lessons.l1_2c.four_stores import End
 from labkit.lessons.l1_2c.small_shop import SERVICES, handlers, hears, open_tables, sql
+from labkit.lessons.shared.four_stores import End
 from labkit.sim import run
 from labkit.world import Crash, World
 

@@ -12,10 +12,10 @@ import pytest
 
 from labkit.base import Retry
 from labkit.check import Invariant
-from labkit.lessons.l1_2c.four_stores import End
-from labkit.lessons.l1_2c.night import ORDERS, QUESTIONS, ask_conductor, ask_events, behind, night
-from labkit.lessons.l1_2c.night import by_events as by_events_that_tell
-from labkit.lessons.l1_2c.two_ways import by_conductor, by_events, crossings, last_parcel, settled
+from labkit.lessons.l1_2d.night import ORDERS, QUESTIONS, ask_conductor, ask_events, behind, night
+from labkit.lessons.l1_2d.night import by_events as by_events_that_tell
+from labkit.lessons.shared.four_stores import End
+from labkit.lessons.shared.two_ways import by_conductor, by_events, crossings, last_parcel, settled
 from labkit.sim import falsify, lost_replies, run
 from labkit.world import Crash, Fault, Pause, Run, World
 from tests.support.depth import runs

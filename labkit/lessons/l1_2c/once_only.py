@@ -1,4 +1,4 @@
-"""The judge of exercise 1.2c-2, "an idempotent consumer".
+"""The judge of exercise 1.2c-1, "an idempotent consumer".
 
 Two workers take deliveries of messages, the same message several times: by a broker that sends one
 twice, and again after a worker died, or raised, before it acknowledged. The reader's `consume` must
@@ -172,7 +172,7 @@ DONE = replace(ONCE, test=_not_done)
 
 
 @judge(
-    "1.2c-2",
+    "1.2c-1",
     title="An idempotent consumer",
     hints=(
         "Two facts must become true together: that the message was seen, and that its effect is "

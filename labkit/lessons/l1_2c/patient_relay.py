@@ -1,4 +1,4 @@
-"""The judge of exercise 1.2c-3, "a relay that neither loses nor reorders".
+"""The judge of exercise 1.2c-2, "a relay that neither loses nor reorders".
 
 A service writes events into its outbox, numbered 1, 2, 3 … in the order of their commits. A relay,
 on a node of its own, calls the reader's function again and again; what it publishes lands in a
@@ -161,7 +161,7 @@ NO_MORE = replace(IN_ORDER, test=_needless)
 
 
 @judge(
-    "1.2c-3",
+    "1.2c-2",
     title="A relay that neither loses nor reorders",
     hints=(
         "Publishing and marking are two writes to two systems, so a crash can come between them. "

@@ -6,7 +6,7 @@ marks a method as the handler of an event, `sql` runs one statement in a transac
 `open_tables` makes the tables and starts the services, and gives the function that counts
 afterwards.
 
-Leaves out: what a shop one would deploy needs; that is `labkit.lessons.l1_2c.two_ways`.
+Leaves out: what a shop one would deploy needs; that is `labkit.lessons.shared.two_ways`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from labkit.base.transactions import begin_immediate
-from labkit.lessons.l1_2c.four_stores import End
+from labkit.lessons.shared.four_stores import End
 from labkit.world import World
 
 SERVICES = ("orders", "payments", "warehouse")

@@ -1,11 +1,10 @@
-"""The databases of four services, and what became of the orders in them: both shops of lesson 1.2c
-use these.
+"""The databases of four services, and what became of the orders in them: both shops of lessons 1.2c
+and 1.2d use these.
 
 Shows: `orders`, `warehouse`, `payments` and `shipping`, each with a database of its own, or all
-share one. One SKU, one price; bob cannot pay, and
-only Portugal is served.
+share one. One SKU, one price; bob cannot pay, and only Portugal is served.
 
-Leaves out: who does what with them (`labkit.lessons.l1_2c.two_ways`).
+Leaves out: who does what with them (`labkit.lessons.shared.two_ways`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The same orders two ways, by events and by a conductor: the experiment of lesson 1.2c.
+"""The same orders two ways, by events and by a conductor: the experiment of lesson 1.2d.
+
+Lesson 1.2c uses `by_events` alone.
 
 Four services, `orders`, `warehouse`, `payments` and `shipping`, each on a node with a database of
 its own. `by_events` wires labkit's choreography over Redis Streams, `by_conductor` its orchestrated
@@ -27,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from labkit.base import Retry
 from labkit.base.working import TRANSIENT
-from labkit.lessons.l1_2c.four_stores import SERVED, SERVICES, SKU, End, FourStores
+from labkit.lessons.shared.four_stores import SERVED, SERVICES, SKU, End, FourStores
 from labkit.messaging import (
     Deadlines,
     DeadlineWorker,

@@ -1,4 +1,4 @@
-"""The judge of exercise 1.2c-1, "events out of order".
+"""The judge of exercise 1.2d-1, "events out of order".
 
 The order service hears of the payment and of the stock in whatever order the deliveries fall, some
 of them twice, by one worker or by two. The reader's `apply` turns each into a change of the order's
@@ -133,7 +133,7 @@ TRUE_WORD = replace(TRUE_TO_EVENTS, test=_wrong_word)
 
 
 @judge(
-    "1.2c-1",
+    "1.2d-1",
     title="Events out of order",
     hints=(
         "Between your SELECT and your UPDATE the other worker may change the row. Which statement "

@@ -1,4 +1,4 @@
-"""What somebody asks at night, of a shop with a conductor and of one without: part of lesson 1.2c.
+"""What somebody asks at night, of a shop with a conductor and of one without: part of lesson 1.2d.
 
 The first order is completed, the second is refused by shipping and undone, and the third waits:
 something is down (a fault). Either way the services' own routes are asked, and one that is down
@@ -23,9 +23,9 @@ from fastapi import FastAPI
 from sqlalchemy import select
 
 from labkit.base.transactions import reading
-from labkit.lessons.l1_2c.four_stores import SERVICES
-from labkit.lessons.l1_2c.two_ways import Shop
-from labkit.lessons.l1_2c.two_ways import by_events as open_by_events
+from labkit.lessons.shared.four_stores import SERVICES
+from labkit.lessons.shared.two_ways import Shop
+from labkit.lessons.shared.two_ways import by_events as open_by_events
 from labkit.messaging.outbox import outbox
 from labkit.shop.orders import find, notes_of, orders
 from labkit.world import World
