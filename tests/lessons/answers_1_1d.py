@@ -214,6 +214,206 @@ class SharedByAllSites(BoundedCounter):
         self.taken.update(own.taken)
 
 
+class OverwritesAGift(BoundedCounter):
+    """Sets the gift to a site, and does not add to it."""
+
+    def give(self, to: str, quantity: int) -> bool:
+        if quantity > self.rights():
+            return False
+        self.given[self.site, to] = quantity
+        return True
+
+
+class GivesAwayWhatIsSold(BoundedCounter):
+    """`give` forgets the sales."""
+
+    def give(self, to: str, quantity: int) -> bool:
+        if quantity > self.rights() + self.taken[self.site]:
+            return False
+        self.given[self.site, to] += quantity
+        return True
+
+
+class SellsOnlyItsFirst(BoundedCounter):
+    """What a site was given, it passes on, and does not sell."""
+
+    def take(self, quantity: int) -> bool:
+        return quantity <= self.given[self.site, self.site] and super().take(quantity)
+
+
+class GiftsGivenBack(BoundedCounter):
+    """A gift to the giver lowers the giver's own number, which an old message raises again."""
+
+    def give(self, to: str, quantity: int) -> bool:
+        if quantity > self.rights():
+            return False
+        back = min(quantity, self.given[to, self.site])
+        self.given[to, self.site] -= back
+        self.given[self.site, to] += quantity - back
+        return True
+
+
+class NewestOfAll(BoundedCounter):
+    """The last writer wins: one version for all that a site knows."""
+
+    def __init__(self, site: str, first: dict[str, int]) -> None:
+        super().__init__(site, first)
+        self.version = 0
+
+    def take(self, quantity: int) -> bool:
+        done = super().take(quantity)
+        self.version += done
+        return done
+
+    def give(self, to: str, quantity: int) -> bool:
+        done = super().give(to, quantity)
+        self.version += done
+        return done
+
+    def state(self) -> Any:
+        return self.version, self.given, self.taken
+
+    def merge(self, state: Any) -> None:
+        if state[0] > self.version:
+            self.version, self.given, self.taken = state
+
+
+class KeepsAList(AddsWhatItHears):
+    """Tells all gifts, and knows one that it has had by its giver and its quantity."""
+
+    def __init__(self, site: str, first: dict[str, int]) -> None:
+        super().__init__(site, first)
+        self.gifts: list[tuple[str, str, int]] = []
+        self.seen: list[tuple[str, str, int]] = []
+
+    def give(self, to: str, quantity: int) -> bool:
+        if not self.take(quantity):
+            return False
+        self.gifts.append((self.site, to, quantity))
+        return True
+
+    def state(self) -> Any:
+        return self.gifts
+
+    def merge(self, state: Any) -> None:
+        for gift in state:
+            if gift[1] == self.site and gift not in self.seen:
+                self.seen.append(gift)
+                self.left += gift[2]
+
+
+class LogOfGifts:
+    """All gifts and sales that a site knows of; it takes over those that it has not yet."""
+
+    def __init__(self, site: str, first: dict[str, int]) -> None:
+        self.site, self.first = site, dict(first)
+        self.log: list[tuple[str, str, int]] = []
+
+    def rights(self) -> int:
+        came = sum(count for _, to, count in self.log if to == self.site)
+        went = sum(count for giver, _, count in self.log if giver == self.site)
+        return self.first[self.site] + came - went
+
+    def take(self, quantity: int) -> bool:
+        return self.give("a customer", quantity)
+
+    def give(self, to: str, quantity: int) -> bool:
+        if quantity > self.rights():
+            return False
+        self.log.append((self.site, to, quantity))
+        return True
+
+    def state(self) -> Any:
+        return self.log
+
+    def merge(self, state: Any) -> None:
+        self.log += [entry for entry in state if entry not in self.log]
+
+
+class LongestLog(LogOfGifts):
+    def merge(self, state: Any) -> None:
+        self.log = max(self.log, state, key=len)
+
+
+class ForgetsWhatArrived(AddsWhatItHears):
+    """Numbers its open gifts, and begins to count anew when they have arrived."""
+
+    def __init__(self, site: str, first: dict[str, int]) -> None:
+        super().__init__(site, first)
+        self.open: list[tuple[str, int, str, int]] = []
+        self.seen: list[tuple[str, int, str, int]] = []
+
+    def give(self, to: str, quantity: int) -> bool:
+        if not self.take(quantity):
+            return False
+        self.open.append((self.site, len(self.open), to, quantity))
+        return True
+
+    def state(self) -> Any:
+        return self.open, self.seen
+
+    def merge(self, state: Any) -> None:
+        told, arrived = state
+        for gift in told:
+            if gift[2] == self.site and gift not in self.seen:
+                self.seen.append(gift)
+                self.left += gift[3]
+        self.open = [gift for gift in self.open if gift not in arrived]
+
+
+class DifferenceToTheLastWord(AddsWhatItHears):
+    """Adds what a giver's total has grown by since its last message, which may be an old one."""
+
+    def __init__(self, site: str, first: dict[str, int]) -> None:
+        super().__init__(site, first)
+        self.totals: dict[str, int] = {}
+        self.heard: dict[str, int] = {}
+
+    def give(self, to: str, quantity: int) -> bool:
+        if not self.take(quantity):
+            return False
+        self.totals[to] = self.totals.get(to, 0) + quantity
+        return True
+
+    def state(self) -> Any:
+        return self.site, self.totals
+
+    def merge(self, state: Any) -> None:
+        giver, totals = state
+        total = totals.get(self.site, 0)
+        self.left += max(0, total - self.heard.get(giver, 0))
+        self.heard[giver] = total
+
+
+class PassesOverAsManyAsItKnows(KeepsAList):
+    """Takes the gifts beyond those that it has heard of; it counts others' gifts, too."""
+
+    def __init__(self, site: str, first: dict[str, int]) -> None:
+        super().__init__(site, first)
+        self.heard: dict[str, int] = {}
+
+    def state(self) -> Any:
+        return self.site, self.gifts
+
+    def merge(self, state: Any) -> None:
+        giver, gifts = state
+        mine = [count for _, to, count in gifts if to == self.site]
+        self.left += sum(mine[self.heard.get(giver, 0) :])
+        self.heard[giver] = max(self.heard.get(giver, 0), len(gifts))
+
+
+class SharedAndNeverCleared(BoundedCounter):
+    """The sales belong to the class, and to every run."""
+
+    taken: ClassVar[dict[str, int]] = {}
+
+    def __init__(self, site: str, first: dict[str, int]) -> None:
+        self.site = site
+        self.given = BoundedCounter(site, first).given
+        for name in first:
+            self.taken.setdefault(name, 0)
+
+
 class SaysNothing(BoundedCounter):
     def take(self, quantity: int) -> Any:
         super().take(quantity)
@@ -541,6 +741,42 @@ class LikesAndTombstones(SetOfLikes):
         self.gone += [like for like in gone if like not in self.gone]
 
 
+class TakesBackAKnownLike(TwoGrowingCounters):
+    """Takes back a like in the name of the site that counted it, as another may do, too."""
+
+    def remove(self) -> None:
+        for site, count in self.added.items():
+            if count > self.removed.get(site, 0):
+                self.removed[site] = self.removed.get(site, 0) + 1
+                return
+        super().remove()
+
+
+class EventsByContent(NamedEvents):
+    """An event is known by its site and the sum that it found."""
+
+    def _note(self, change: int) -> None:
+        self.events[self.site, self.value()] = change
+
+
+class NewestRemoval(TwoGrowingCounters):
+    """Of another site's removals, the last word counts, which may be an old one."""
+
+    def state(self) -> Any:
+        return self.site, self.added.get(self.site, 0), self.removed.get(self.site, 0)
+
+    def merge(self, state: Any) -> None:
+        site, added, removed = state
+        self.added[site] = max(added, self.added.get(site, 0))
+        self.removed[site] = removed
+
+
+class VersionOfLikesOnly(VersionedSums):
+    def remove(self) -> None:
+        version, count = self.sums.get(self.site, (0, 0))
+        self.sums[self.site] = (version, count - 1)
+
+
 class ValueInWords(TwoGrowingCounters):
     def value(self) -> Any:
         return str(super().value())
@@ -568,16 +804,37 @@ EXERCISES = (
             NumbersItsGifts: (
                 "when everybody has told everybody, east 5, north 1 and west 2 may be sold"
             ),
-            AddsAndForgets: "after north merged",
-            MaximumOfWhatIsLeft: (
-                "after north merged what it was told, east 6, north 1 and west 4 may be sold"
+            AddsAndForgets: (
+                "when everybody has told everybody, east 5, north 1 and west 2 may be "
+                "sold, and it should be east 5, north 3 an"
             ),
-            Overwrites: "may be sold: with",
-            OverwritesOthers: "north merged what it was told, and its rights went from 1 to 0",
+            MaximumOfWhatIsLeft: (
+                "after west merged what it was told, east 6, north 2 and west 4 may be "
+                "sold: with 0 sold that is more than 10"
+            ),
+            Overwrites: (
+                "when everybody has told everybody, east 6, north 2 and west 2 may be "
+                "sold, and it should be east 5, north 3 an"
+            ),
+            OverwritesOthers: "north merged what it was told, and its rights went from 3 to 2",
             Sums: "after east merged what it was told",
-            GivesWhatItHasNot: "north had 0, and give(1) returned True",
+            GivesWhatItHasNot: "west had 1, and give(2) returned True",
             SharedByAllSites: "was told nothing, and its rights went from",
-            SellsWhatIsAnywhere: "after north merged",
+            SellsWhatIsAnywhere: (
+                "after east gave 1 to north, east 10, north 0 and west 4 may be sold: "
+                "with 0 sold that is more than 10"
+            ),
+            OverwritesAGift: "and its rights went from 5 to 5",
+            GivesAwayWhatIsSold: "west had 1, and give(2) returned True",
+            SellsOnlyItsFirst: "north had 2, and take(1) returned False",
+            GiftsGivenBack: "and it should be",
+            NewestOfAll: "and it should be",
+            KeepsAList: "and it should be",
+            LogOfGifts: "and it should be",
+            LongestLog: "and it should be",
+            ForgetsWhatArrived: "and it should be",
+            DifferenceToTheLastWord: "that is more than 10",
+            PassesOverAsManyAsItKnows: "and it should be",
         },
         raising={
             ForgetsAKey: (
@@ -598,23 +855,27 @@ EXERCISES = (
         right_too=(NamedEvents, EventsNumberedByLength, VersionedSums),
         wrong={
             OneCountPerSite: "1 likes, 1 taken back: east counts 1, not 0",
-            LastWordOfOthers: "likes, 0 taken back",
-            LastWord: "likes, 0 taken back",
-            LastWordOfTheTeller: "likes, 0 taken back",
-            AddsUp: "1 likes, 0 taken back: west counts 2, not 1",
-            TellsWhatIsNew: "1 likes, 0 taken back: west counts 0, not 1",
-            OneNumber: "2 likes, 0 taken back: east counts 1, not 2",
-            TwoNumbers: "2 likes, 0 taken back: east counts 1, not 2",
-            NeverBelowZero: "0 likes, 1 taken back",
-            NeverBelowZeroHere: "0 likes, 1 taken back",
-            ShowsNoDebt: "0 likes, 1 taken back",
+            LastWordOfOthers: "1 likes, 1 taken back: east counts 1, not 0",
+            LastWord: "1 likes, 1 taken back: east counts 1, not 0",
+            LastWordOfTheTeller: "1 likes, 1 taken back: east counts 1, not 0",
+            AddsUp: "2 likes, 1 taken back: east counts 3, not 1",
+            TellsWhatIsNew: "2 likes, 1 taken back: north counts 2, not 1",
+            OneNumber: "3 likes, 0 taken back: east counts 2, not 3",
+            TwoNumbers: "2 likes, 1 taken back: east counts 0, not 1",
+            NeverBelowZero: "2 likes, 1 taken back: east counts 2, not 1",
+            NeverBelowZeroHere: "2 likes, 1 taken back: east counts 2, not 1",
+            ShowsNoDebt: "west took one back, and its own value changed by 0",
             SharedCounters: "north was told nothing, and its value changed from 0 to 1",
             RemovalsOverwritten: "0 likes, 2 taken back",
-            RemovalsForgotten: "0 likes, 1 taken back",
-            OnlyKnownSites: "1 likes, 0 taken back",
+            RemovalsForgotten: "2 likes, 1 taken back: east counts 2, not 1",
+            OnlyKnownSites: "2 likes, 1 taken back: west counts -1, not 1",
             SmallerRemovals: "0 likes, 2 taken back",
-            SetOfLikes: "0 likes, 1 taken back",
+            SetOfLikes: "2 likes, 1 taken back: east counts 2, not 1",
             LikesAndTombstones: "2 likes, 2 taken back: east counts 1, not 0",
+            TakesBackAKnownLike: "2 likes, 2 taken back: east counts 1, not 0",
+            EventsByContent: "taken back",
+            NewestRemoval: "taken back",
+            VersionOfLikesOnly: "taken back",
         },
         raising={
             MergesAPair: 'in MergesAPair.merge:  added, removed = state["added"], state["removed"]',

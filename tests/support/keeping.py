@@ -1,4 +1,5 @@
-"""Writes the kept runs: the smallest failing run of every wrong answer, as data.
+"""Writes the kept runs: the smallest failing run of every wrong answer, and failing runs of some
+mutants of right ones, as data.
 
 `tests/lessons/kept_runs.py` says what they are for. A test hands in what it found as a property of
 its report, which also travels from the worker of a parallel run to the process that writes."""
@@ -6,7 +7,7 @@ its report, which also travels from the worker of a parallel run to the process 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from tests.support.depth import DEPTH
 
 FOLDER = Path(__file__).parent.parent / "lessons" / "failing_runs"
 PROPERTY = "kept run"
+OF_A_MUTANT = "kept run of a mutant"
 
 
-def path_of(exercise: str) -> Path:
+def path_of(exercise: str, *, of_mutants: bool = False) -> Path:
     """The file with the kept runs of the exercise's lesson."""
-    return FOLDER / f"{exercise.rpartition('-')[0].replace('.', '_')}.json"
+    folder = FOLDER / "mutants" if of_mutants else FOLDER
+    return folder / f"{exercise.rpartition('-')[0].replace('.', '_')}.json"
 
 
 def refresh(exercise: str) -> str:
@@ -50,34 +53,62 @@ class Writer:
 
     def __init__(self) -> None:
         self.found: dict[str, dict[str, Any]] = {}
+        self.mutants: dict[str, dict[str, Any]] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when != "call":
             return
         for name, value in report.user_properties:
-            if name == PROPERTY:
+            if name in (PROPERTY, OF_A_MUTANT):
                 exercise, answer, run = value
-                self.found.setdefault(exercise, {})[answer] = run
+                found = self.found if name == PROPERTY else self.mutants
+                found.setdefault(exercise, {})[answer] = run
 
     def pytest_sessionfinish(self) -> None:
         from tests.lessons.handed_in import (
             exercises,  # loads the lessons, so only when it is needed
         )
 
-        names = {it.id: {answer.__name__ for answer in it.wrong} for it in exercises()}
+        wrong = {it.id: {answer.__name__ for answer in it.wrong} for it in exercises()}
+        right = {
+            it.id: {answer.__name__ for answer in (*it.right, *it.right_too)} for it in exercises()
+        }
         for path in sorted({path_of(exercise) for exercise in self.found}):
-            text = path.read_text(encoding="utf-8") if path.exists() else "{}"
-            kept = json.loads(text)
-            for exercise, found in self.found.items():
-                if path_of(exercise) == path:
-                    kept[exercise] = {**kept.get(exercise, {}), **found}
-            kept = {
-                exercise: {name: run for name, run in runs.items() if name in names[exercise]}
-                for exercise, runs in kept.items()
-                if exercise in names
+            _write(path, self.found, lambda exercise, name: name in wrong.get(exercise, ()))
+        for path in sorted({path_of(exercise, of_mutants=True) for exercise in self.mutants}):
+            anew = {
+                (exercise, name.partition(": ")[0])
+                for exercise, found in self.mutants.items()
+                for name in found
             }
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(as_text(kept), encoding="utf-8")
+
+            def stays(exercise: str, name: str, anew: set[tuple[str, str]] = anew) -> bool:
+                answer = name.partition(": ")[0]
+                if (exercise, answer) in anew:
+                    return name in self.mutants[exercise]
+                return answer in right.get(exercise, ())
+
+            _write(path, self.mutants, stays, of_mutants=True)
+
+
+def _write(
+    path: Path,
+    found: Mapping[str, Mapping[str, Any]],
+    stays: Callable[[str, str], bool],
+    *,
+    of_mutants: bool = False,
+) -> None:
+    """Write what was found for the exercises of this file beside what stays of it."""
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for exercise, runs in found.items():
+        if path_of(exercise, of_mutants=of_mutants) == path:
+            kept[exercise] = {**kept.get(exercise, {}), **runs}
+    left = {
+        exercise: {name: run for name, run in runs.items() if stays(exercise, name)}
+        for exercise, runs in kept.items()
+    }
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(as_text({it: runs for it, runs in left.items() if runs}), encoding="utf-8")
 
 
 def as_text(kept: Mapping[str, Mapping[str, Any]]) -> str:

@@ -1,16 +1,14 @@
 """The judge of exercise 1.1d-2, "a like can be taken back".
 
 Three sites count likes and likes that are taken back, each in an object of the reader's class. By a
-script they count and tell one another. Messages are slow, lost or delivered twice. In the end, when
-the network is whole again, everybody tells everybody, older messages come once more, and every site
-must know the right sum.
+script they count and tell one another (`by_script.py`); at the end every site must know the right
+sum.
 
 Leaves out: a site that forgets what it has counted.
 """
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -18,33 +16,43 @@ from hypothesis import strategies as st
 
 from labkit.check import Invariant
 from labkit.course.judge import judge
-from labkit.lessons.l1_1d.post import Post
-from labkit.lessons.shared.worst_first import worst_first
+from labkit.lessons.l1_1d.by_script import SITES, Step, follow, search_scripts
 from labkit.sim import Finding
-from labkit.world import Duplication, Fault, Loss, Run, Slow, World
+from labkit.world import Run, World
 
-SITES = ("east", "north", "west")
-QUIET = 30.0  # seconds after which no message of the script is under way
-Step = tuple[str, str] | tuple[str, str, str]
-TAKEN_BACK = (("north", "add"), ("north", "tell", "east"), ("north", "remove"))
-"""A site is told of a like that is taken back afterwards."""
-TOLD_NOTHING = (("east", "add"), ("north", "add"), ("west", "remove"))
-"""Three sites that have heard nothing of one another."""
-TWO_AT_ONCE = (
-    ("east", "add"),
-    ("east", "add"),
-    ("east", "tell", "north"),
-    ("east", "remove"),
-    ("north", "remove"),
+SCRIPTS: tuple[tuple[Step, ...], ...] = (
+    # Three sites that have heard nothing of one another; twice the same at one site.
+    (("east", "add"), ("north", "add"), ("west", "remove")),
+    (("east", "add"), ("east", "add"), ("north", "add")),
+    (("east", "remove"), ("west", "remove"), ("east", "remove")),
+    # A site is told of a like that is taken back afterwards.
+    (("north", "add"), ("north", "tell", "east"), ("north", "remove")),
+    # A like is taken back where it was not counted, and comes anew.
+    (
+        ("east", "add"),
+        ("east", "tell", "west"),
+        ("west", "remove"),
+        ("west", "tell", "east"),
+        ("east", "add"),
+        ("east", "tell", "west"),
+    ),
+    # Two likes that two sites know, and each takes one back without the other.
+    (
+        ("east", "add"),
+        ("east", "add"),
+        ("east", "tell", "north"),
+        ("east", "remove"),
+        ("north", "remove"),
+    ),
+    # The east hears from the north what it counted itself, before its last removal.
+    (
+        ("east", "remove"),
+        ("east", "tell", "north"),
+        ("east", "remove"),
+        ("north", "tell", "east"),
+    ),
 )
-"""Two likes that two sites know, and each takes one back without the other."""
-OLD_NEWS: tuple[Step, ...] = (
-    ("east", "remove"),
-    ("east", "tell", "north"),
-    ("east", "remove"),
-    ("north", "tell", "east"),
-)
-"""The east hears from the north what it counted itself, before its last removal."""
+"""What every answer is run through, the shortest scripts first, without a fault."""
 
 
 class Likes(Protocol):
@@ -66,24 +74,13 @@ class MakeLikes(Protocol):
 async def merging_likes(world: World, likes: MakeLikes, script: tuple[Step, ...]) -> None:
     """A step a second: ("east", "add"), ("east", "remove") or ("east", "tell", "west")."""
     counters = {site: likes(site) for site in SITES}
-    post = Post(world, counters, _value)
 
-    async def step(site: str, action: str, *to: str) -> None:
-        if action == "tell":
-            await post.send(site, *to)
-            return
+    def act(site: str, action: str) -> None:
         before = _value(counters[site])
         counters[site].add() if action == "add" else counters[site].remove()
         world.record(f"{action}s", before=before, after=_value(counters[site]))
 
-    running = []
-    for site, *rest in script:
-        running.append(world.node(site).start(step, site, *rest))
-        await asyncio.sleep(1.0)
-    await world.join(*running)
-    await asyncio.sleep(max(0.0, QUIET - world.now()))
-    await post.everybody()
-    world.record("counted", likes={site: _value(counters[site]) for site in SITES})
+    await follow(world, counters, script, _value, act)
 
 
 def _value(counter: Likes) -> int:
@@ -97,7 +94,7 @@ def _wrong_sum(run: Run) -> str | None:
     added, removed = len(run.history.of("adds")), len(run.history.of("removes"))
     right = added - removed
     for event in run.history.of("counted"):
-        for site, value in sorted(event.data["likes"].items()):
+        for site, value in sorted(event.data["sites"].items()):
             if value != right:
                 return f"{added} likes, {removed} taken back: {site} counts {value}, not {right}"
     return None
@@ -134,24 +131,7 @@ STEP = replace(SUM, test=_wrong_step)
 )
 def judge_likes(answer: Any, budget: int) -> Finding:
     """Search for a script and messages after which a site counts wrongly."""
-    site = st.sampled_from(SITES)
-    steps = st.one_of(
-        st.tuples(site, st.sampled_from(("add", "remove"))),
-        st.tuples(site, st.just("tell"), site).filter(lambda step: step[0] != step[2]),
+    steps = st.tuples(st.sampled_from(SITES), st.sampled_from(("add", "remove")))
+    return search_scripts(
+        merging_likes, SUM, STEP, steps, SCRIPTS, args={"likes": answer}, budget=budget
     )
-    when = st.integers(0, 4).map(float)
-    trouble: st.SearchStrategy[Fault] = st.one_of(
-        st.builds(Duplication, probability=st.just(1.0), src=site, at=when, for_=st.just(1.0)),
-        st.builds(Slow, factor=st.sampled_from((1500, 2500)), src=site, at=when, for_=st.just(0.5)),
-        st.builds(Loss, probability=st.just(1.0), src=site, at=when, for_=st.just(0.5)),
-    )
-    options: dict[str, Any] = {
-        "faults": [trouble],
-        "at_most": 2,
-        "args": {"likes": answer, "script": st.lists(steps, min_size=1, max_size=7).map(tuple)},
-        "deviations": 0,
-        "max_steps": 10_000,
-    }
-    scripts = (TAKEN_BACK, TOLD_NOTHING, TWO_AT_ONCE, OLD_NEWS)
-    cases = [{"script": script} for script in scripts]
-    return worst_first(merging_likes, SUM, STEP, runs=budget, cases=cases, **options)

@@ -1,17 +1,14 @@
 """The judge of exercise 1.1d-1, "move a right".
 
 Ten stoves, three sites, each with a share of the rights to sell them. By a script, sites sell, give
-rights to one another, and tell one another their state. Messages are slow, lost or delivered twice.
-In the end, when the network is whole again, everybody tells everybody, older messages come once
-more, and the rights are counted.
-Each site has its own object of the reader's class; a message is a copy.
+rights to one another, and tell one another their state (`by_script.py`); at the end the rights are
+counted. Each site has its own object of the reader's class; a message is a copy.
 
 Leaves out: a site that forgets (labkit keeps its rows in a database), and sites that come and go.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
@@ -20,17 +17,76 @@ from hypothesis import strategies as st
 
 from labkit.check import Invariant
 from labkit.course.judge import judge
-from labkit.lessons.l1_1d.post import Post
-from labkit.lessons.shared.worst_first import worst_first
+from labkit.lessons.l1_1d.by_script import SITES, Step, follow, search_scripts
 from labkit.sim import Finding
-from labkit.world import Duplication, Event, Fault, Loss, Run, Slow, World
+from labkit.world import Event, Run, World
 
 RIGHTS: Mapping[str, int] = {"east": 6, "north": 0, "west": 4}
-SITES, STOVES = tuple(RIGHTS), sum(RIGHTS.values())
-QUIET = 30.0  # seconds after which no message of the script is under way
-TWO_GIVERS = (("east", "give", "north", 1), ("west", "give", "north", 2))
-"""The first gift of one site, and the first of another, to a third."""
-Step = tuple[str, str, Any] | tuple[str, str, str, int]
+STOVES = sum(RIGHTS.values())
+SCRIPTS: tuple[tuple[Step, ...], ...] = (
+    # The first gift of one site, and the first of another, to a third.
+    (("east", "give", "north", 1), ("west", "give", "north", 2)),
+    # The same gift twice; and two gifts to two sites, which both hear of both.
+    (("east", "give", "north", 1), ("east", "give", "north", 1)),
+    (("east", "give", "north", 1), ("east", "give", "west", 1)),
+    # What is sold is not given away, and what is given away is not sold.
+    (("west", "take", 3), ("west", "give", "east", 2), ("west", "give", "east", 1)),
+    (("west", "give", "east", 3), ("west", "take", 2), ("west", "take", 1)),
+    # Everything may be sold, and everything may be given away, and then nothing more.
+    (("west", "take", 4), ("west", "take", 1), ("east", "give", "west", 6), ("east", "take", 1)),
+    # A site with no rights of its own sells what it was given, and then has none.
+    (
+        ("east", "give", "north", 2),
+        ("east", "tell", "north"),
+        ("north", "take", 1),
+        ("north", "take", 1),
+        ("north", "take", 1),
+    ),
+    # A gift is given back, and given once more.
+    (
+        ("east", "give", "north", 2),
+        ("east", "tell", "north"),
+        ("north", "give", "east", 2),
+        ("north", "tell", "east"),
+        ("east", "give", "north", 1),
+        ("east", "tell", "north"),
+        ("north", "give", "east", 1),
+    ),
+    # The same gift twice, and the site hears of the first, and is heard, in between.
+    (
+        ("east", "give", "north", 1),
+        ("east", "tell", "north"),
+        ("north", "tell", "east"),
+        ("east", "give", "north", 1),
+    ),
+    # A site hears of a gift to another before it is given something itself.
+    (("east", "give", "west", 1), ("east", "tell", "north"), ("east", "give", "north", 1)),
+    # Both give, and neither has heard of the other's gift.
+    (("east", "give", "west", 3), ("west", "give", "east", 1), ("east", "tell", "west")),
+    # A gift goes on to a third site, which hears of it before it hears from the first.
+    (
+        ("east", "give", "north", 3),
+        ("east", "tell", "north"),
+        ("north", "give", "west", 2),
+        ("north", "tell", "west"),
+        ("west", "take", 6),
+        ("west", "tell", "east"),
+    ),
+    # Two gifts to one site, a sale in between; the site hears of the first before the second.
+    (
+        ("east", "give", "north", 2),
+        ("east", "tell", "north"),
+        ("east", "take", 1),
+        ("north", "take", 2),
+        ("east", "give", "north", 3),
+        ("west", "give", "north", 1),
+        ("east", "tell", "north"),
+        ("north", "take", 3),
+        ("west", "tell", "north"),
+        ("north", "take", 1),
+    ),
+)
+"""What every answer is run through, the shortest scripts first, without a fault."""
 
 
 class Quota(Protocol):
@@ -54,28 +110,17 @@ async def moving_rights(world: World, quota: MakeQuota, script: tuple[Step, ...]
     "west").
     """
     quotas = {site: quota(site, dict(RIGHTS)) for site in SITES}
-    post = Post(world, quotas, _rights)
 
-    async def step(site: str, action: str, *what: Any) -> None:
+    def act(site: str, action: str, *what: Any) -> None:
         mine = quotas[site]
         before = _rights(mine)
-        if action == "tell":
-            await post.send(site, what[0])
-            return
         said = mine.take(*what) if action == "take" else mine.give(*what)
         if said not in (True, False):
             raise TypeError(f"{action} must return True or False, it returned {said!r}")
         facts = {"quantity": what[-1], "to": what[0]} if action == "give" else {"quantity": what[0]}
         world.record(f"{action}s", **facts, said=bool(said), before=before, after=_rights(mine))
 
-    running = []
-    for site, *rest in script:
-        running.append(world.node(site).start(step, site, *rest))
-        await asyncio.sleep(1.0)
-    await world.join(*running)
-    await asyncio.sleep(max(0.0, QUIET - world.now()))
-    await post.everybody()
-    world.record("counted", rights={site: _rights(quotas[site]) for site in SITES})
+    await follow(world, quotas, script, _rights, act)
 
 
 def _rights(quota: Quota) -> int:
@@ -99,9 +144,9 @@ def _harm(run: Run) -> str | None:
                 f" more than {STOVES}"
             )
     for event in run.history.of("counted"):
-        if sold + sum(event.data["rights"].values()) > STOVES:
+        if sold + sum(event.data["sites"].values()) > STOVES:
             return (
-                f"in the end {_count(event.data['rights'])}: with {sold} sold that is more than"
+                f"in the end {_count(event.data['sites'])}: with {sold} sold that is more than"
                 f" {STOVES}"
             )
     return None
@@ -140,9 +185,9 @@ def _fault(run: Run) -> str | None:
         if verb == "give":
             first[fact["to"]] += moved
     for event in run.history.of("counted"):
-        if event.data["rights"] != first:
+        if event.data["sites"] != first:
             return (
-                f"when everybody has told everybody, {_count(event.data['rights'])}, and it should"
+                f"when everybody has told everybody, {_count(event.data['sites'])}, and it should"
                 f" be {_count(first)}"
             )
     return None
@@ -190,23 +235,8 @@ def judge_quota(answer: Any, budget: int) -> Finding:
     site, some = st.sampled_from(SITES), st.sampled_from((1, 2, 4, 6))
     steps = st.one_of(
         st.tuples(site, st.just("give"), site, some).filter(lambda step: step[0] != step[2]),
-        st.tuples(site, st.just("tell"), site).filter(lambda step: step[0] != step[2]),
         st.tuples(site, st.just("take"), some),
     )
-    when = st.integers(0, 4).map(float)
-    trouble: st.SearchStrategy[Fault] = st.one_of(
-        st.builds(Duplication, probability=st.just(1.0), src=site, at=when, for_=st.just(1.0)),
-        st.builds(Slow, factor=st.sampled_from((1500, 2500)), src=site, at=when, for_=st.just(0.5)),
-        st.builds(Loss, probability=st.just(1.0), src=site, at=when, for_=st.just(0.5)),
-    )
-    script = st.lists(steps, min_size=1, max_size=6).map(tuple)
-    options: dict[str, Any] = {
-        "faults": [trouble],
-        "at_most": 2,
-        "args": {"quota": answer, "script": script},
-        "deviations": 0,
-        "max_steps": 10_000,
-    }
-    return worst_first(
-        moving_rights, SAFE, WHOLE, runs=budget, cases=[{"script": TWO_GIVERS}], **options
+    return search_scripts(
+        moving_rights, SAFE, WHOLE, steps, SCRIPTS, args={"quota": answer}, budget=budget
     )

@@ -1,14 +1,14 @@
 """Fixed cases: what every answer to an exercise is run through, whatever a search finds.
 
-They are cheap, and they do not depend on luck. A judge runs them after its search, because what a
-search finds is shrunk, and a smaller run explains more. A search of a hundred runs once missed a
-relay that skips an event whose publication failed; the case "the first publication fails, the
-second does not" cannot miss it."""
+They are cheap, and they do not depend on luck. A search of a hundred runs once missed a relay that
+skips an event whose publication failed; the case "the first publication fails, the second does not"
+cannot miss it. A judge runs them before its search, the smallest first. Where a search finds what
+explains more, because it is shrunk, a judge may run them after it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -48,6 +48,26 @@ def fixed_cases(
                 return Finding(verdict, made, number, len(plans), again)
     held = Verdict("holds", invariants[0].claim, f"{len(cases)} fixed cases")
     return Finding(held, None, len(cases), len(plans))
+
+
+def cases_first(
+    scenario: Scenario,
+    invariants: Sequence[Invariant],
+    cases: Sequence[Case],
+    search: Callable[[int], Finding],
+    *,
+    budget: int,
+    args: Mapping[str, Any],
+    **options: Any,
+) -> Finding:
+    """The fixed cases, and when none of them breaks anything, `search` with what is left of the
+    `budget` of runs.
+    """
+    fixed = fixed_cases(scenario, invariants, cases, args=args, **options)
+    if not fixed:
+        return fixed
+    found = search(max(2, budget - fixed.runs))
+    return replace(found, runs=fixed.runs + found.runs, plans=fixed.plans + found.plans - 1)
 
 
 def _run(scenario: Scenario, case: Case, args: Mapping[str, Any], options: Any) -> Run:
