@@ -230,9 +230,9 @@ def _of_a_statement(field: str, body: Body, at: int, one: ast.stmt) -> Iterator[
 
     if at + 1 < len(body) and not _independent(one, body[at + 1]):
         yield put(body[at + 1], one, what="swaps", upto=2)
-    if isinstance(one, ast.Expr | ast.AugAssign | ast.Assign | ast.Raise):
-        if not _binds_a_name(one):
-            yield put(what="drops")
+    droppable = isinstance(one, ast.Expr | ast.AugAssign | ast.Assign | ast.Raise)
+    if droppable and not _binds_a_name(one):
+        yield put(what="drops")
     if isinstance(one, ast.Expr) and isinstance(one.value, ast.Await):
         task = ast.parse("asyncio.ensure_future(x)").body[0]
         task.value.args = [one.value.value]  # type: ignore[attr-defined]
@@ -248,10 +248,9 @@ def _of_a_statement(field: str, body: Body, at: int, one: ast.stmt) -> Iterator[
         yield from _of_a_block(put, one)
     if isinstance(one, ast.Try):
         yield put(*one.body, *one.orelse, *one.finalbody, what="catches nothing in")
-    if isinstance(one, ast.Return) and one.value is not None:
-        if not isinstance(one.value, ast.Constant):
-            yield put(ast.Return(ast.Constant(None)), what="returns None for")
-            yield put(ast.Expr(one.value), what="does not return")
+    if isinstance(one, ast.Return) and not isinstance(one.value, ast.Constant | None):
+        yield put(ast.Return(ast.Constant(None)), what="returns None for")
+        yield put(ast.Expr(one.value), what="does not return")
     if isinstance(one, ast.Continue):
         yield put(ast.Break(), what="stops at")
 
