@@ -26,7 +26,9 @@ WINDOWS = os.name == "nt"
 VENV_PYTHON = VENV / ("Scripts/python.exe" if WINDOWS else "bin/python")
 OLDEST = (3, 11)
 LOCKED_FOR = ["3.13", "3.12", "3.11"]
-PACKAGES = ["-r", ROOT / "requirements.txt", "-e", ROOT]
+# The lock is complete, so nothing is resolved; and a file that is not the one locked is refused.
+LOCKED = ["--no-deps", "--require-hashes", "-r", ROOT / "requirements.txt"]
+ITSELF = ["--no-deps", "-e", ROOT]
 START = "00_start_here.ipynb"
 LESSONS = ROOT / "notebooks"
 COSTS = ROOT / ".labkit"  # where pytest leaves what its tests cost
@@ -131,7 +133,8 @@ def set_up():
     if not runs or not (uv or answer(VENV_PYTHON, "-m", "pip", "--version")):
         make_venv(uv)
     if uv:
-        must(uv, "pip", "install", "--python", VENV_PYTHON, *PACKAGES)
+        for packages in (LOCKED, ITSELF):
+            must(uv, "pip", "install", "--python", VENV_PYTHON, *packages)
     else:
         install_with_pip()
     STAMP.write_text(fingerprint())
@@ -144,7 +147,7 @@ def install_with_pip():
     total = sum("==" in line for line in lock)
     command = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     process = subprocess.Popen(
-        [str(part) for part in [*command, "--progress-bar", "off", *PACKAGES]],
+        [str(part) for part in [*command, "--progress-bar", "off", *LOCKED]],
         cwd=str(ROOT),
         env=dict(os.environ, PYTHONUNBUFFERED="1"),  # each line when it is written
         stdout=subprocess.PIPE,
@@ -164,6 +167,7 @@ def install_with_pip():
     if process.wait():
         print("".join(printed[-30:]))
         fail("pip could not install the packages; its last words are above")
+    must(*command, "--quiet", *ITSELF)
 
 
 def setup(arguments):
@@ -385,7 +389,8 @@ def lock(arguments):
     (needs uv)
     """
     uv = find_uv() or fail("the lock is made with uv; install it")
-    form = ["--no-emit-index-url", "--no-annotate", "--custom-compile-command", "make lock"]
+    form = ["--generate-hashes", "--no-emit-index-url", "--no-annotate"]
+    form += ["--custom-compile-command", "make lock"]
     target = [
         "--universal",
         "--python-version",

@@ -13,13 +13,11 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tools.dev import ROOT
+from tools.dev import ITSELF, LOCKED, ROOT
 
-LINES = [
-    line
-    for line in (ROOT / "requirements.txt").read_text().splitlines()
-    if line and not line.startswith("#")
-]
+LOCK = (ROOT / "requirements.txt").read_text().replace(" \\\n    ", " ")
+LINES = [line for line in LOCK.splitlines() if line and not line.startswith("#")]
+HASH = r" --hash=sha256:[0-9a-f]{64}"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ASKED = [
     *PROJECT["dependencies"],
@@ -28,13 +26,14 @@ ASKED = [
 
 
 def exact(line: str) -> bool:
-    return re.fullmatch(r"[a-z0-9.-]+(\[[a-z,]+\])?==[0-9][\w.]*( ; .+)?", line) is not None
+    pin = r"[a-z0-9.-]+(\[[a-z,]+\])?==[0-9][\w.]*"
+    return re.fullmatch(rf"{pin}( ; [^#]+?)?({HASH})+", line) is not None
 
 
 def locked() -> dict[str, list[Requirement]]:
     found: dict[str, list[Requirement]] = {}
     for line in LINES:
-        requirement = Requirement(line)
+        requirement = Requirement(re.sub(HASH, "", line))
         found.setdefault(canonicalize_name(requirement.name), []).append(requirement)
     return found
 
@@ -56,16 +55,24 @@ def unmet(asked: str) -> str | None:
     )
 
 
-def test_every_line_is_one_exact_version_with_at_most_a_marker() -> None:
+def test_every_line_is_one_exact_version_with_its_hashes_and_at_most_a_marker() -> None:
     assert [line for line in LINES if not exact(line)] == []
 
 
 @pytest.mark.parametrize(
     "line",
-    ["redis", "redis>=8", "-e .", "--index-url x", "redis @ file:///x", "a==1 --hash=sha256:0"],
+    ["redis", "redis>=8", "-e .", "--index-url x", "redis @ file:///x", "a==1"],
 )
 def test_anything_else_is_refused(line: str) -> None:
-    assert not exact(line)
+    assert not exact(line) and not exact(f"{line} --hash=sha256:0")
+
+
+def test_a_line_with_a_hash_is_exact() -> None:
+    assert exact("a==1.2 ; sys_platform == 'win32' --hash=sha256:" + "0" * 64)
+
+
+def test_setup_checks_every_hash_and_resolves_nothing() -> None:
+    assert {"--no-deps", "--require-hashes"} < set(LOCKED) and "--no-deps" in ITSELF
 
 
 def test_the_lock_answers_everything_the_project_asks_for() -> None:
@@ -83,6 +90,10 @@ def test_redis_has_its_own_types() -> None:
 
 def test_conda_users_get_the_same_lock_and_nothing_else() -> None:
     environment = yaml.safe_load(Path(ROOT / "environment.yml").read_text())
-    python, pip, packages = environment["dependencies"]
+    python, pip = environment["dependencies"]
     assert python.removeprefix("python ").split(",")[0] == PROJECT["requires-python"]
-    assert (pip, packages) == ("pip", {"pip": ["-r requirements.txt", "-e ."]})
+    assert pip == "pip"
+    for page in ("README.md", "environment.yml"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        assert "pip install --no-deps --require-hashes -r requirements.txt" in text
+        assert "pip install --no-deps -e ." in text

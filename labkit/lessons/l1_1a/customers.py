@@ -1,9 +1,11 @@
-"""Customers of lesson 1.1a: four at one service at the same moment, and one who tries again."""
+"""Customers of lesson 1.1a: two who were told something, four at one service at the same moment,
+and one who tries again.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Protocol
 
@@ -41,6 +43,16 @@ async def four_orders(world: World, hold: Hold) -> list[str]:
     return [answer if isinstance(answer, str) else type(answer).__name__ for answer in told]
 
 
+async def aftermath(
+    world: World, store: Callable[[Any], Store], told: Sequence[str | BaseException]
+) -> dict[str, Any]:
+    """What Ada and Bob were told ("sold", or the name of the error), and the buyers that the store
+    holds half a minute later, when every late message has arrived.
+    """
+    ada, bob = (each if isinstance(each, str) else type(each).__name__ for each in told)
+    return {"ada": ada, "bob": bob, "store": await _buyers(world, store)}
+
+
 async def impatient(
     world: World,
     hold: Hold,
@@ -63,6 +75,10 @@ async def impatient(
         return None
 
     await world.join(world.node("a").start(customer))
+    return await _buyers(world, store)
+
+
+async def _buyers(world: World, store: Callable[[Any], Store]) -> list[str]:
     await asyncio.sleep(30)
     text = await store(world.redis("stock")).read("stove", token=ANYONE)
     return text.split() if text else []

@@ -29,6 +29,8 @@ from labkit.locks import LockManager, RedisFencedStore
 LEASE = 1.5
 LOCKS = ("redis-py's lock", "labkit's lock")
 STORES = ("plain store", "fenced store")
+CASES = ((LOCKS[0], STORES[0]), (LOCKS[1], STORES[0]), (LOCKS[1], STORES[1]))
+"""A lock and a store, as the lesson compares them."""
 
 
 class _PlainStore:

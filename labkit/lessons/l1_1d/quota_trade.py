@@ -1,8 +1,8 @@
 """An experiment of lesson 1.1d: two sites sell from quotas and trade rights, whatever fails.
 
 Each site has six rights to sell stoves, keeps them in a database of its own, and trades them with
-the lesson's `share`. Customers come to both sites ten times a second for three seconds; the east is
-busier than the west.
+the lesson's `share`. For six seconds, customers come to the east ten times a second, and to the
+west twice.
 """
 
 from __future__ import annotations
