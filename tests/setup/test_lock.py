@@ -84,6 +84,13 @@ def test_a_missing_package_and_an_excluded_version_are_noticed() -> None:
     assert "excludes" in (unmet("sqlalchemy>=2.1") or "")
 
 
+def test_what_uv_must_keep_to_is_exact_and_is_locked() -> None:
+    """uv refuses `--require-hashes` beside a constraint that leaves a choice."""
+    kept_to = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]
+    for line in kept_to["constraint-dependencies"]:
+        assert "==" in line and unmet(line) is None
+
+
 def test_redis_has_its_own_types() -> None:
     assert "types-redis" not in locked()
 
