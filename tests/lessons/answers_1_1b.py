@@ -5,7 +5,7 @@ that are easy to write.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
@@ -150,6 +150,103 @@ async def cart_that_swallows(locks: Any, skus: Sequence[str]) -> AsyncIterator[N
         for sku in sorted(set(skus)):
             await stack.enter_async_context(locks.hold(sku))
         with suppress(Exception):
+            yield
+
+
+def _in_this_order(order: Callable[[Sequence[str]], Sequence[str]]) -> Any:
+    """A `hold_cart` that takes the locks in an order of its own."""
+
+    @asynccontextmanager
+    async def hold_cart(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for sku in order(skus):
+                await stack.enter_async_context(locks.hold(sku))
+            yield
+
+    return hold_cart
+
+
+def _named(name: str, order: Callable[[Sequence[str]], Sequence[str]]) -> Any:
+    made = _in_this_order(order)
+    made.__name__ = name
+    return made
+
+
+cart_by_length = _named("cart_by_length", lambda skus: sorted(set(skus), key=len))
+cart_by_the_last_letter = _named(
+    "cart_by_the_last_letter", lambda skus: sorted(set(skus), key=lambda sku: sku[-1])
+)
+cart_by_hash = _named("cart_by_hash", lambda skus: sorted(set(skus), key=hash))
+cart_in_the_order_of_a_set = _named("cart_in_the_order_of_a_set", lambda skus: list(set(skus)))
+cart_of_the_first_and_last = _named(
+    "cart_of_the_first_and_last", lambda skus: sorted({min(skus), max(skus)})
+)
+cart_without_what_is_there_twice = _named(
+    "cart_without_what_is_there_twice",
+    lambda skus: [sku for sku in sorted(skus) if skus.count(sku) == 1] or [skus[0]],
+)
+cart_with_two_exchanged = _named(
+    "cart_with_two_exchanged",
+    lambda skus: [*sorted([*dict.fromkeys(skus)][:2]), *[*dict.fromkeys(skus)][2:]],
+)
+
+
+@asynccontextmanager
+async def cart_freed_by_hand(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    """Right: whatever raises, `finally` lets go of what it has."""
+    held: list[Any] = []
+    try:
+        for sku in sorted(set(skus)):
+            hold = locks.hold(sku)
+            await hold.__aenter__()
+            held.append(hold)
+        yield
+    finally:
+        for hold in reversed(held):
+            await hold.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def cart_left_by_who_leaves(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    """A cancellation is not an `Exception`."""
+    held: list[Any] = []
+    try:
+        for sku in sorted(set(skus)):
+            hold = locks.hold(sku)
+            await hold.__aenter__()
+            held.append(hold)
+        yield
+    except Exception:
+        for hold in held:
+            await hold.__aexit__(None, None, None)
+        raise
+    for hold in held:
+        await hold.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def cart_left_while_it_waits(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    held: list[Any] = []
+    for sku in sorted(set(skus)):
+        hold = locks.hold(sku)
+        try:
+            await hold.__aenter__()
+        except LockTimeout:
+            for earlier in held:
+                await earlier.__aexit__(None, None, None)
+            raise
+        held.append(hold)
+    try:
+        yield
+    finally:
+        for hold in held:
+            await hold.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def cart_that_keeps_who_leaves(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    async with cart_on_a_stack(locks, skus):
+        with suppress(asyncio.CancelledError):
             yield
 
 
@@ -419,16 +516,29 @@ EXERCISES = (
             cart_on_a_stack,
             cart_by_recursion,
         ),
-        long=(cart_all_at_once, cart_gathered),
+        right_too=(cart_freed_by_hand,),
         wrong={
             cart_in_the_order_given: (
                 "anna waited 2 s for tent, which ben held, while ben waited for stove, which anna"
                 " held"
             ),
             cart_all_at_once: "locked",
-            cart_gathered: "anna waited 2 s for",
+            cart_gathered: (
+                "ben waited 2 s for stove, which anna held, while anna waited for tent,"
+                " which ben held"
+            ),
             cart_given_up_at_once: "anna gave up, and had every lock it had asked for",
             cart_without_patience: "ms for stove, which nobody held",
+            cart_by_length: "anna waited 2 s for spade, which ben held, while ben",
+            cart_by_the_last_letter: "anna waited 2 s for spade, which ben held, while ben",
+            cart_by_hash: "which ben held, while ben waited for",
+            cart_in_the_order_of_a_set: "which ben held, while ben waited for",
+            cart_of_the_first_and_last: "anna began to pack without the lock of stove",
+            cart_without_what_is_there_twice: "anna began to pack without the lock of stove",
+            cart_with_two_exchanged: "which anna held, while anna waited for",
+            cart_left_by_who_leaves: "anna left while it was packing and left stove, tent locked",
+            cart_left_while_it_waits: "anna left while it was waiting and left stove locked",
+            cart_that_keeps_who_leaves: "hold_cart did not let the cancellation out",
             cart_with_doubles: "anna waited 2 s for stove, which anna held already",
             cart_of_the_first: "anna began to pack without the lock of tent",
             cart_let_go_too_early: "anna began to pack without the lock of stove, tent",
@@ -445,7 +555,7 @@ EXERCISES = (
             ),
         },
         odd={
-            cart_of_an_unknown_item: "hold takes one item, 'stove' or 'tent', got 'lock:stove'",
+            cart_of_an_unknown_item: "'stove' or 'tent' or 'spade', got 'lock:stove'",
         },
     ),
     Exercise(

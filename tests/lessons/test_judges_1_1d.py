@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from labkit import world
-from labkit.lessons.l1_1d.merging_likes import STEP, SUM, merging_likes
 from labkit.lessons.l1_1d.by_script import SITES
+from labkit.lessons.l1_1d.merging_likes import STEP, SUM, merging_likes
 from labkit.lessons.l1_1d.moving_rights import RIGHTS, SAFE, WHOLE, moving_rights
 from labkit.sim import run
 from tests.lessons import answers_1_1d as answers
