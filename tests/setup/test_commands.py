@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -130,7 +131,13 @@ def test_a_lesson_that_is_only_a_number_is_not_looked_for_in_other_numbers(tmp_p
     marked = f"@pytest.mark.parametrize('id', {belong + others})"
     (tmp_path / "test_ids.py").write_text(f"import pytest\n{marked}\ndef test_it(id): ...\n")
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *dev.named_like("00")]
-    found = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, cwd=tmp_path)
+    found = subprocess.run(
+        [*command, str(tmp_path)],
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
     ids = [line.partition("[")[2][:-1] for line in found.stdout.splitlines() if "[" in line]
     assert ids == belong
 

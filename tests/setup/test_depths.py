@@ -63,9 +63,11 @@ def pytest_of(folder: Path, source: str, *options: str, depth: str = "quick") ->
     (folder / "test_it.py").write_text(source, encoding="utf-8")
     ours = ["-c", str(ROOT / "pyproject.toml"), "-p", "tests.support.depth"]
     command = [sys.executable, "-m", "pytest", "-v", *ours, *options]
+    # What other packages bring along takes seconds to load, and is not what is tested.
+    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     done = subprocess.run(
         [*command, "-p", "no:cacheprovider", f"--rootdir={folder}", str(folder / "test_it.py")],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "LABKIT_DEPTH": depth},
+        env={**os.environ, **alone, "PYTHONPATH": str(ROOT), "LABKIT_DEPTH": depth},
         cwd=folder,
         capture_output=True,
         text=True,
