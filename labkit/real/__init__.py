@@ -1,5 +1,5 @@
-"""The bench's other half: the same scenario on a real Valkey and a real PostgreSQL, started from
-wheels or named by URL.
+"""The real half of the bench: it runs the same scenarios on real Valkey and PostgreSQL servers,
+started from wheels or named by URL.
 """
 
 from typing import TYPE_CHECKING

@@ -54,18 +54,18 @@ class OwnedPool(ConnectionPool):
         return connection
 
     async def release(self, connection: AbstractConnection) -> None:
-        """Back to the pool."""
+        """Return the connection to the pool."""
         self._users.pop(connection, None)
         await super().release(connection)
 
     async def close_those_of(self, life: Life) -> None:
-        """Close the connections that the dead were using."""
+        """Close the connections that crashed nodes were using."""
         for connection in [used for used, user in self._users.items() if user is life]:
             await connection.disconnect(nowait=True)
 
 
 def redis_client(url: str, timeout: float) -> Redis:
-    """A client that gives a call up after `timeout` seconds and does not retry."""
+    """A client that abandons a call after `timeout` seconds and does not retry."""
     pool = OwnedPool.from_url(
         url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
     )
@@ -105,7 +105,7 @@ class OwnedEngine:
         self._users.pop(record, None)
 
     def close_those_of(self, life: Life) -> None:
-        """Close the connections that the dead were using."""
+        """Close the connections that crashed nodes were using."""
         for record in [used for used, user in self._users.items() if user is life]:
             if record.driver_connection is not None:
                 record.driver_connection.terminate()
@@ -125,8 +125,8 @@ class NodeTransport(httpx.AsyncBaseTransport):
         self._services = services
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Run the callee's app for this request, and wait for its answer as long as the client
-        wants to.
+        """Run the callee's app for this request, and wait for its answer until the client's
+        time-out.
         """
         await checkpoint()
         host = request.url.host

@@ -45,18 +45,18 @@ class FaultInjection:
         self.restarts: list[asyncio.Future[None]] = []
 
     def arm(self) -> None:
-        """Let every fault with a time strike at that time."""
+        """Schedule every fault that has a time."""
         for fault in self._faults:
             if fault.at is not None:
                 self._strike_at(fault.at, fault)
 
     def on_event(self, event: Event) -> None:
-        """Let every fault that waits for this event strike now."""
+        """Strike every fault that waits for this event."""
         for fault in self._triggers.due(event):
             contextvars.Context().run(self._strike, _possible(fault))
 
     def strike_the_late(self, name: str) -> None:
-        """Let those faults of `name` strike that were due before it was made."""
+        """Strike the faults of node `name` that were due before the node was made."""
         late = [fault for fault in self._early if fault.node == name]
         self._early = [fault for fault in self._early if fault not in late]
         for fault in late:
@@ -77,7 +77,7 @@ class FaultInjection:
                 )
 
     def check_all_struck(self) -> None:
-        """Refuse a run in which a fault was due on a node that the scenario does not have."""
+        """Refuse a run in which a fault was due on a node that the scenario never made."""
         for fault in self._early:
             known = ", ".join(sorted([*self._nodes, *self._servers])) or "none"
             raise FaultError(f"{fault!r} names no node of this run; there are: {known}")

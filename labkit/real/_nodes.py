@@ -1,5 +1,5 @@
-"""A machine of the real world: what runs on it, what its wall clock says, and what a pause, a crash
-and a restart do to it, without any co-operation of the code it runs.
+"""A node of the real world: what runs on it, its wall clock, and what a pause, a crash and a
+restart do to it, without the co-operation of the code that it runs.
 
 All nodes share one asyncio loop. A node has one `Life` from each start to the crash that ends it,
 and its coroutines carry that life in the context variable `LIFE`, which the tasks they start
@@ -68,7 +68,9 @@ class Life:
                     future.set_result(None)
 
     def die(self) -> None:
-        """Make no step again, and keep what was under way from ever being closed."""
+        """Stop for ever: no task makes another step, and none is closed, so that no finally block
+        runs.
+        """
         self.dead = True
         for task in self.tasks:
             keep_for_ever(task)
@@ -77,9 +79,7 @@ class Life:
 
 
 def keep_for_ever(task: asyncio.Task[Any]) -> None:
-    """Keep a task that makes no more steps from ever being thrown away, and so its finally blocks
-    from ever running.
-    """
+    """Keep a reference to a task that makes no more steps, so that its finally blocks never run."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(task))
 
 
@@ -94,7 +94,7 @@ def here() -> str:
 
 
 def in_background() -> Context:
-    """A fresh context for what the world does by itself: on no node, and not waited for."""
+    """A fresh context for the world's own work: it belongs to no node, and nothing waits for it."""
     context = Context()
     context.run(DAEMON.set, True)
     return context
@@ -140,8 +140,8 @@ async def _on(coroutine: Coroutine[Any, Any, T], life: Life) -> T:
 
 
 class Tasks:
-    """Makes the tasks of a run, each of which stops and dies with the node of its context, and
-    knows what became of them.
+    """Creates the tasks of a run, each of which stops and dies with the node of its context, and
+    knows how each of them ended.
     """
 
     def __init__(self) -> None:
@@ -180,7 +180,7 @@ class Tasks:
             self._failed.append(task)
 
     def failures(self) -> list[asyncio.Task[Any]]:
-        """The tasks that raised what nobody has looked at."""
+        """The tasks with an exception that nobody has looked at."""
         return [task for task in self._failed if task._log_traceback]
 
     def describe(self, task: asyncio.Task[Any]) -> str:

@@ -76,7 +76,7 @@ class RealWorld(WorldBase):
         return self._nodes[name]
 
     def redis(self, server: str = "redis", *, timeout: float = 1.0) -> Redis:
-        """A client of the Valkey server `server`. It gives a call up after `timeout` seconds and
+        """A client of the Valkey server `server`. It abandons a call after `timeout` seconds and
         does not retry.
         """
         client = redis_client(self._redis_url(server), _positive(timeout))
@@ -145,7 +145,7 @@ class RealWorld(WorldBase):
         return [life for node in self._nodes.values() for life in node.lives]
 
     def _close_those_of(self, life: Life) -> None:
-        """Close the connections that the dead were using."""
+        """Close the connections that crashed nodes were using."""
         for engine in self._engines:
             engine.close_those_of(life)
         for pool in self._pools:

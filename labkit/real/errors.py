@@ -1,13 +1,13 @@
-"""What can be wrong with a server, and with a run. `TasksLeftRunning` and `TaskFailed` mean what
-they mean in `labkit.sim`.
+"""Errors of servers and of runs. `TasksLeftRunning` and `TaskFailed` mean the same as in
+`labkit.sim`.
 """
 
 from __future__ import annotations
 
 
 class ServerUnavailable(RuntimeError):
-    """The server cannot be had here: no wheel for this platform, it did not start, or the one named
-    by URL may not be used.
+    """The server is not available here: there is no wheel for this platform, it did not start, or
+    the one named by URL may not be used.
 
     Its text is one line, fit to be shown to a reader as it is.
     """

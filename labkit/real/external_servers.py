@@ -1,5 +1,5 @@
-"""Servers of the reader's own, named by `REDIS_URL` and `DATABASE_URL`. A run leaves them as it
-found them.
+"""The reader's own servers, named by `REDIS_URL` and `DATABASE_URL`. A run leaves them as it found
+them.
 
 * PostgreSQL: a run works in a schema `labkit_…` of its own, which it drops at the end.
 * Redis has no such thing, and clients do not prefix keys. So a run takes the database number that

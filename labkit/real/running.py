@@ -64,8 +64,8 @@ def run(
 
 
 def run_if_available(scenario: Scenario, **options: Any) -> Run | None:
-    """Like `run`; where the servers cannot be had, print the reason in one line and return None, so
-    that a lesson goes on.
+    """Like `run`; where the servers are not available, it prints the reason in one line and returns
+    None, so that a lesson goes on.
     """
     try:
         return run(scenario, **options)
@@ -149,8 +149,8 @@ def _raise_failures(tasks: Tasks, *, but: asyncio.Task[Any]) -> None:
 
 
 async def _cancel_the_rest(tasks: Tasks, world: RealWorld) -> None:
-    """Give every task on a living node the chance to clean up; what the dead had under way stays as
-    it is.
+    """Cancel every task on a living node and let it clean up; the tasks of crashed nodes stay as
+    they are.
     """
     for life in world.lives:
         while life.pauses:

@@ -1,4 +1,4 @@
-"""A server process: started, awaited, paused, killed, and stopped for sure, however this process
+"""A server process: started, awaited, paused, killed, and reliably stopped, however this process
 ends.
 
 All servers live in one directory, the `Scratch` of this process. A watchdog (a short shell script)
@@ -145,8 +145,8 @@ class ServerProcess:
         (self.directory / "stopped").unlink(missing_ok=True)
 
     def kill(self) -> None:
-        """SIGKILL to it and its children: it writes nothing more and says goodbye to nobody. Its
-        files stay.
+        """Send SIGKILL to it and its children: nothing more is written, and no connection is closed
+        cleanly. Its files stay.
         """
         if self._child is None:
             return
@@ -201,8 +201,8 @@ def _state(process: psutil.Process) -> str | None:
 
 
 class Scratch:
-    """The directory and its watchdog. Made at the first use; every server has a directory of its
-    own in it.
+    """This process's scratch directory and its watchdog, made at the first use. Every server has a
+    directory of its own in it.
     """
 
     def __init__(self) -> None:
@@ -255,8 +255,8 @@ def scratch() -> Scratch:
 
 
 def unprivileged_user() -> int:
-    """The user id to run a server as that refuses root: our own, or when we are root, that of
-    `nobody`.
+    """The user id for a server that refuses to run as root: our own, or that of `nobody` when we
+    are root.
     """
     if os.geteuid() != 0:
         return os.geteuid()
@@ -268,7 +268,7 @@ def unprivileged_user() -> int:
 
 
 class Identity(TypedDict, total=False):
-    """Arguments of `subprocess.Popen` that say as whom to run."""
+    """Arguments of `subprocess.Popen` that say which user the process runs as."""
 
     user: int
     group: int
@@ -276,7 +276,7 @@ class Identity(TypedDict, total=False):
 
 
 def identity(user: int) -> Identity:
-    """Run as `user`, with no rights of ours left; nothing to change when that is who we are."""
+    """Run as `user`, with none of our privileges; nothing changes when that is who we are."""
     if user == os.geteuid():
         return {}
     import pwd  # as above

@@ -167,8 +167,8 @@ def _served_by(kind: type[Valkey] | type[Postgres]) -> Iterator[str]:
 
 
 def available() -> dict[str, bool]:
-    """For each server a world can ask for, whether it can be had here: by a wheel, or because a URL
-    names it.
+    """For each server that a world can ask for, whether it is available here: from a wheel, or
+    because a URL names it.
     """
     return {
         "redis": bool(os.environ.get("REDIS_URL")) or _has(VALKEY),

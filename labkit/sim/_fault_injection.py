@@ -32,7 +32,7 @@ class FaultInjection:
         self._replicas: dict[int, list[dict[int, dict[bytes, Any]]]] = {}
 
     def arm(self) -> None:
-        """Let every fault with a time strike then; those of time 0, before anything else."""
+        """Schedule every fault that has a time; those of time 0 strike before anything else."""
         for fault in self._faults:
             if fault.at is None:
                 continue
@@ -41,7 +41,7 @@ class FaultInjection:
             self._at(fault.at, self._strike, fault)
 
     def on_event(self, event: Event) -> None:
-        """Let every fault that waits for this event strike now."""
+        """Strike every fault that waits for this event."""
         for fault in self._triggers.due(event):
             if isinstance(fault, Failover):
                 # What is written in the next `lag` seconds does not reach the replica.
@@ -51,8 +51,8 @@ class FaultInjection:
                 contextvars.Context().run(self._strike, fault)
 
     def misnamed(self) -> str | None:
-        """What is wrong with the first fault that names a node or an event of which this run knew
-        nothing; None: nothing.
+        """What is wrong with the first fault that names a node or an event which this run never
+        had; None when nothing is.
         """
         for fault in self._faults:
             if wrong := self._no_such_node(fault) or self._no_such_event(fault):

@@ -26,8 +26,8 @@ class SimTransport(httpx.AsyncBaseTransport):
         self._services = services
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request to the callee's node, and wait for the answer as long as the client
-        wants to.
+        """Send the request to the callee's node, and wait for the answer until the client's
+        time-out.
         """
         kernel, host = self._kernel, request.url.host
         app = self._services.get(host)

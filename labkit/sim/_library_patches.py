@@ -1,4 +1,4 @@
-"""What libraries must be taught before they can be part of a run that repeats.
+"""Patches for libraries that a run could not repeat without.
 
 * The time: fakeredis decides by `time.time()` whether a key has expired, and redis-py's synchronous
   `Lock` waits by `time.sleep()`. In their modules the name `time` is replaced by a `Clock`. Without
@@ -39,7 +39,9 @@ from labkit.sim.kernel import current_kernel
 
 @cache
 def install() -> tuple[str, ...]:
-    """Teach them, once a process; return the names of the modules whose time is virtual now."""
+    """Apply the patches, once per process; returns the names of the modules whose time is virtual
+    now.
+    """
     _load_all_of_fakeredis()
     of_fakeredis = [name for name in sorted(sys.modules) if name.partition(".")[0] == "fakeredis"]
     taught = [name for name in [*of_fakeredis, redis.lock.__name__] if _replace(name, time, Clock)]
@@ -96,7 +98,7 @@ def _load_all_of_fakeredis() -> None:
 
 
 def _replace(module: str, what: ModuleType, by: type[ModuleType]) -> bool:
-    """Put a stand-in wherever the module names `what`; whether it did so anywhere."""
+    """Replace the module `what` wherever `module` names it; returns whether it did so anywhere."""
     names = vars(sys.modules[module])
     found = [name for name, value in names.items() if value is what]
     for name in found:

@@ -110,7 +110,7 @@ class SimRedisConnection(FakeAsyncRedisConnection):
         )
 
     def _execute(self, socket: ServerSocket, data: bytes, name: str) -> None:
-        """On the server's node: execute, and send every answer that is there at once as one
+        """On the server's node: execute the commands, and send every answer that is ready as one
         message.
         """
         if socket._hung_up or socket._server is not self._sim_server.fake:
@@ -206,7 +206,7 @@ class Members(set[Any]):
 
 
 def client(kernel: Kernel, server: SimRedisServer, timeout: float) -> redis.asyncio.Redis:
-    """A client that gives a command up after `timeout` seconds and never retries by itself."""
+    """A client that abandons a command after `timeout` seconds and never retries by itself."""
     pool: redis.asyncio.ConnectionPool = redis.asyncio.ConnectionPool(
         connection_class=SimRedisConnection,
         sim_server=server,

@@ -28,8 +28,8 @@ class ClientEnd(Protocol):
 
 
 class _InOrder(dict[Any, None]):
-    """A set that remembers the order of insertion, where fakeredis iterates over one whose order is
-    that of addresses.
+    """A set that keeps the order of insertion, where fakeredis iterates in the order of memory
+    addresses.
     """
 
     add = dict.setdefault

@@ -1,5 +1,5 @@
-"""What the simulated world says when a run cannot go on. Every one of them is a mistake in the
-scenario, and names the task.
+"""Errors of a run that cannot go on. Each is caused by a mistake in the scenario, and names the
+task.
 """
 
 from __future__ import annotations

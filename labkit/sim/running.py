@@ -184,8 +184,8 @@ def _raise_failures(world: SimWorld, *, but: asyncio.Task[Any]) -> None:
 
 
 def _wind_up(world: SimWorld) -> None:
-    """Cancel what still runs, and let it clean up. What belongs to a dead node must never be
-    unwound, which would run its finally blocks: that is kept for ever.
+    """Cancel what still runs, and let it clean up. The tasks of a crashed node must never be
+    unwound, which would run their finally blocks: those are kept for ever.
     """
     rest: list[asyncio.Task[Any]] = []
     for task in world.loop.tasks:
@@ -208,7 +208,7 @@ def _wind_up(world: SimWorld) -> None:
 
 
 def _put_away(world: SimWorld) -> None:
-    """Close everything. What a coroutine that is kept for ever refers to is emptied."""
+    """Close everything, and empty what a coroutine that is kept for ever refers to."""
     world.finish()
     for node in world.nodes.values():
         node.close_freeze(None)

@@ -83,7 +83,9 @@ class _Broken(Exception):
 
 
 class _Stuck(BaseException):
-    """A run that had to be interrupted: no search for a smaller one, each would take as long."""
+    """A run that had to be interrupted. No smaller one is searched for, because each would take as
+    long.
+    """
 
     def __init__(self, found: _Broken) -> None:
         self.found = found
@@ -196,8 +198,8 @@ def _replay(scenario: Scenario, found: Run, options: Mapping[str, Any]) -> Run:
 
 
 def _first(args: Mapping[str, Any]) -> dict[str, Any]:
-    """The first of every argument's space: the calm run that says where the choice points and
-    moments are.
+    """The first value of every argument's space, for the calm run that says where the choice points
+    and moments are.
     """
     first: dict[str, Any] = {}
     for name, value in args.items():
@@ -275,7 +277,7 @@ def _grid(up_to: float) -> st.SearchStrategy[float]:
 
 @contextmanager
 def unbiased() -> Iterator[None]:
-    """Let every search in the block see no constants of loaded modules.
+    """Hide the constants of loaded modules from every search in the block.
 
     Hypothesis collects the numbers and strings in the source of every module of the project that
     happens to be loaded, and tries them more often. That finds bugs in a test suite. Here it would

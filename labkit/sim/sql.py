@@ -39,8 +39,8 @@ are there) does not.
 
 
 class _Raw(sqlite3.Connection):
-    """Gone once closed: SQLite itself keeps one with an unfinished statement open
-    (sqlite3_close_v2), and its lock with it.
+    """An SQLite connection that is gone once closed. SQLite itself keeps one with an unfinished
+    statement open (sqlite3_close_v2), and its lock with it.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -93,7 +93,7 @@ class SimSqlServer:
 
 
 class InLine:
-    """The queue an aiosqlite connection writes its work into: here it is done at once."""
+    """The queue into which an aiosqlite connection puts its work; here the work is done at once."""
 
     def put_nowait(self, item: tuple[asyncio.Future[Any] | None, Callable[[], Any]]) -> None:
         future, function = item
@@ -151,8 +151,8 @@ class SimSqlConnection(aiosqlite.Connection):
         return self
 
     def _used_here(self) -> None:
-        """It belongs to the node that uses it now, as engines may be shared: with that node's life
-        it ends.
+        """Tie the connection to the node that uses it now: engines may be shared, and the
+        connection ends with that node's life.
         """
         place, self._user = HERE.get(), self._kernel.here()
         if place is not None and place is not self._place:
@@ -260,7 +260,7 @@ class SimSqlConnection(aiosqlite.Connection):
 
 
 def engine(kernel: Kernel, server: SimSqlServer, timeout: float) -> AsyncEngine:
-    """An engine whose connections cross the simulated network; a statement is given up after
+    """An engine whose connections cross the simulated network; a statement is abandoned after
     `timeout` seconds.
     """
 

@@ -42,11 +42,11 @@ class Sweep:
 
     @property
     def share_broken(self) -> float:
-        """What part of the runs is broken, from 0 to 1."""
+        """The share of runs that are broken, from 0 to 1."""
         return len(self.broken) / len(self.runs)
 
     def results(self) -> Counter[Any]:
-        """How often each result came up."""
+        """How often each result occurred."""
         return Counter(run.result for run in self.runs)
 
     def __len__(self) -> int:
@@ -100,8 +100,8 @@ def _stepping(job: Callable[[], Run], step: Callable[[], object]) -> Run:
 
 
 def _portable(job: Callable[[], Run]) -> Run:
-    """The run, with an error that survives the way back: an exception that cannot be unpickled
-    breaks the whole pool.
+    """The run, with an error that can be pickled: one that cannot would break the whole process
+    pool.
     """
     made = job()
     try:

@@ -1,5 +1,5 @@
-"""The words that `labkit.sim` and `labkit.real` share: the world a scenario sees, its faults, its
-history, a run.
+"""What `labkit.sim` and `labkit.real` have in common: the world that a scenario sees, its faults,
+its history, a run.
 """
 
 from typing import TYPE_CHECKING

@@ -59,7 +59,7 @@ class Triggers:
         self._seen: Counter[str] = Counter()
 
     def due(self, event: Event) -> list[Fault]:
-        """Count the event, and give the faults that strike now."""
+        """Count the event, and return the faults that strike now."""
         self._seen[event.kind] += 1
         return [
             fault
@@ -171,7 +171,7 @@ class WorldBase(ABC):
         task.add_done_callback(lambda _: None if over.done() else over.set_result(None))
 
     def died(self, node: str) -> None:
-        """The node crashed: its beliefs end here, and whoever joins its tasks need not wait. Its
+        """The node crashed: its beliefs end here, and nobody who joins its tasks has to wait. Its
         calls stay open.
         """
         for belief in [each for each in self._beliefs.values() if each.node == node]:

@@ -16,7 +16,7 @@ from typing import Any
 
 
 class FaultError(ValueError):
-    """A fault that makes no sense: names the field, its value, and what is allowed."""
+    """A fault that makes no sense: the message names the field, its value, and what is allowed."""
 
 
 _SECONDS: tuple[str, Callable[[Any], bool]] = "at least 0 seconds", lambda value: value >= 0
@@ -72,7 +72,7 @@ class _When:
 
 @dataclass(frozen=True, repr=False)
 class Pause(_When):
-    """All of the node stops for `for_` seconds, and it does not notice (garbage collection, the
+    """The whole node stops for `for_` seconds, and does not notice (garbage collection, the
     migration of a virtual machine).
     """
 
@@ -82,7 +82,7 @@ class Pause(_When):
 
 @dataclass(frozen=True, repr=False)
 class Crash(_When):
-    """The node dies: no callback of it runs again, no finally block. It comes back after
+    """The node dies: none of its callbacks and finally blocks runs again. It comes back after
     `restart_after` seconds, or never.
     """
 

@@ -61,7 +61,7 @@ class Node(Protocol):
 
 
 class World(Protocol):
-    """Everything a service needs, and the notebook to write into."""
+    """Everything a service needs, and the history to write into."""
 
     seed: int | None
     rng: random.Random
@@ -80,7 +80,7 @@ class World(Protocol):
         """The node of this name, made at the first call."""
 
     def redis(self, server: str = "redis", *, timeout: float = 1.0) -> Redis:
-        """A client of the Redis server on node `server`. It gives a call up after `timeout` seconds
+        """A client of the Redis server on node `server`. It abandons a call after `timeout` seconds
         and does not retry.
         """
 

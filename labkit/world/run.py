@@ -1,4 +1,4 @@
-"""A run: what was run, how to run it again, and what came of it."""
+"""A run: which scenario ran, how to repeat it, and what happened."""
 
 from __future__ import annotations
 

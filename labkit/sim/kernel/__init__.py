@@ -1,5 +1,5 @@
-"""The kernel of the simulated world: virtual time, nodes, the network between them, and where a
-run's luck comes from. It knows nothing of Redis, SQL and HTTP, which stand on it.
+"""The kernel of the simulated world: virtual time, nodes, the network between them, and the source
+of a run's random choices. It knows nothing of Redis, SQL and HTTP, which are built on it.
 """
 
 from typing import TYPE_CHECKING

@@ -1,5 +1,5 @@
-"""Where a run's luck comes from: which task goes first, how long a message takes, whether it is
-lost.
+"""The source of a run's random choices: which task goes first, how long a message takes, whether it
+is lost.
 
 Every free choice of a run is a *choice point*, numbered from 0 in the order in which they come up.
 A seed answers each with a random draw. Without a seed the world is calm: the oldest task goes

@@ -1,4 +1,4 @@
-"""What every simulated server stands on: one loop, the nodes that run on it, the network between
+"""What every simulated server is built on: one loop, the nodes that run on it, the network between
 them, and the history that all of them write.
 
 Leaves out: Redis, SQL and HTTP, which are built on it, and the faults of a run."""
@@ -63,8 +63,8 @@ class Kernel(WorldBase):
         return self.struck(name)
 
     def struck(self, name: str) -> SimNode:
-        """The node of this name, for a fault that strikes it. The scenario has perhaps not asked
-        for it yet, and may never do so.
+        """The node of this name, for a fault that strikes it. The scenario may ask for it later, or
+        never.
         """
         found = self.nodes.get(name)
         if found is None:
@@ -76,8 +76,8 @@ class Kernel(WorldBase):
         return found
 
     def background(self, work: Coroutine[Any, Any, None], node: SimNode | None, name: str) -> None:
-        """Run what a server does for a request, on its node or outside all; it may be cut off when
-        the scenario returns.
+        """Run a server's work for a request, on its node or on none; it may be cut off when the
+        scenario returns.
         """
         context = contextvars.Context() if node is None else node.context()
         context.run(DAEMON.set, True)

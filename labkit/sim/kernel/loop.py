@@ -43,7 +43,7 @@ _PRUNE_AT_LEAST = 512
 
 
 class _NoSockets(asyncio.AbstractEventLoop):
-    """What asyncio asks of a loop and a simulated one refuses or has a short answer to."""
+    """The parts of asyncio's loop that a simulated loop refuses, or answers in a line."""
 
     _on_exception: ExceptionHandler | None = None
 
@@ -271,13 +271,13 @@ class SimLoop(_NoSockets):
     # -- places
 
     def freeze(self, place: Place) -> None:
-        """Put aside what would run at this place. Freezes overlap: each needs a `thaw`."""
+        """Set aside whatever would run at this place. Freezes overlap: each needs a `thaw`."""
         if not place.frozen:
             self._places_affected += 1
         place.frozen += 1
 
     def thaw(self, place: Place) -> bool:
-        """End one freeze. After the last one, True: what was put aside takes its turn."""
+        """End one freeze. After the last one, schedule what was set aside, and return True."""
         place.frozen -= 1
         if place.frozen or not place.alive:
             return False
@@ -288,7 +288,7 @@ class SimLoop(_NoSockets):
         return True
 
     def bury(self, place: Place) -> None:
-        """Let nothing run at this place again."""
+        """Never run anything at this place again."""
         if not place.frozen:
             self._places_affected += 1
         place.alive = False

@@ -38,7 +38,7 @@ def _between(rule: Rule | LoseReply, src: str, dst: str) -> bool:
 
 class Network:
     """Carries messages between the nodes that `node` finds by name, and writes them into the
-    history. Faults are added while they last.
+    history. A fault is in it for as long as it lasts.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class Network:
     # -- what faults do
 
     def add(self, fault: Partition | LoseReply | Rule) -> None:
-        """Let the fault hold from now, for as long as it says."""
+        """Apply the fault from now on, for as long as it says."""
         if isinstance(fault, LoseReply):
             self._lost_replies.append(fault)
             return
@@ -168,7 +168,7 @@ class Network:
             self._loop.call_later(fault.for_, self._remove, fault, context=contextvars.Context())
 
     def _mark(self, partition: Partition) -> None:
-        """Write into the history from when to when it cuts its nodes off."""
+        """Write into the history when the partition begins and ends."""
         now, others = self._loop.time(), ", ".join(partition.other or ("the rest",))
         end = None if partition.for_ == inf else now + partition.for_
         for name in partition.one:

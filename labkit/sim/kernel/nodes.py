@@ -1,5 +1,5 @@
-"""A simulated machine: what runs on it, what its wall clock says, and what a pause, a crash and a
-restart do to it.
+"""A simulated node: what runs on it, its wall clock, and what a pause, a crash and a restart do to
+it.
 
 A node has one `Place` a life: a crash leaves everything of the old life in a dead place, where the
 loop drops it, and a restart makes a new one. A dropped coroutine must not be closed (closing runs
@@ -97,7 +97,7 @@ class SimNode:
 
     @property
     def awake_at(self) -> float:
-        """When what this node sends leaves it: now, or at the end of its pause."""
+        """When a message that this node sends now leaves it: at once, or at the end of its pause."""
         return self._thaws_at if self.place.frozen else self._loop.time()
 
     def freeze(self, seconds: float) -> None:
@@ -141,7 +141,7 @@ class SimNode:
             self._freeze = Span(self._world.history.next_seq(), self.name, kind, now, None)
 
     def close_freeze(self, end: float | None) -> None:
-        """Write the freeze under way into the history; `end` is None when the run ended in it."""
+        """Write the current freeze into the history; `end` is None when the run ended first."""
         if self._freeze is not None and self._freeze.end is None:
             self._freeze = replace(self._freeze, end=end)
             self._world.history.spans.append(self._freeze)
@@ -182,7 +182,7 @@ class SimNode:
 
 
 def keep_for_ever(coroutine: object) -> None:
-    """Keep a suspended coroutine from ever being closed, and so its finally blocks from ever
-    running.
+    """Keep a reference to a suspended coroutine, so that it is never closed and its finally blocks
+    never run.
     """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(coroutine))

@@ -1,4 +1,4 @@
-"""What the simulated loop schedules, and where each of it runs.
+"""What the simulated loop schedules, and on which node each piece of it runs.
 
 The place of a coroutine travels in a context variable, so that whatever it starts runs there too.
 asyncio keeps tasks and futures in sets: where those are iterated, the order would follow memory
@@ -16,7 +16,7 @@ Callback = Callable[..., object]
 
 
 class Place:
-    """One life of a node, as the loop sees it: frozen or not, alive or not, and what was put aside
+    """One life of a node, as the loop sees it: frozen or not, alive or not, and what was set aside
     while it was frozen.
     """
 
@@ -98,7 +98,7 @@ class SimTask(asyncio.Task[Any]):
 
     @property
     def of_the_dead(self) -> bool:
-        """Whether its node died under it: no step of it is ever made again."""
+        """Whether the node crashed while the task ran on it: the task makes no further step."""
         place = self.place
         return place is not None and not place.alive
 
