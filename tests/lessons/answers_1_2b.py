@@ -5,9 +5,11 @@ that are easy to write.
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import suppress
 from typing import Any
 
+from labkit.lessons.l1_2b.clear_answers import CHARGED, REFUSALS, Answer, clear_answers
 from labkit.lessons.l1_2b.going_back import DoneStep, going_back
 from tests.lessons.handed_in import Exercise
 
@@ -126,6 +128,161 @@ async def compensate_a_step_without_its_result(done: Done) -> list[str]:
     return []
 
 
+# -- 1.2b-2: what does this answer say?
+
+
+def _object(answer: Answer) -> dict[str, Any]:
+    """The body as an object, an empty one if it is none."""
+    try:
+        body = json.loads(answer.body)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def read_stub(answer: Answer | None) -> str:
+    raise NotImplementedError
+
+
+def read_all_parts(answer: Answer | None) -> str:
+    if answer is None:
+        return "unknown"
+    body = _object(answer)
+    if body.get("service") != "payments":
+        return "unknown"
+    kind = (answer.status, answer.content_type)
+    if kind == (200, "application/json") and body.get("charged") is True:
+        return "yes"
+    refused = body.get("outcome") == "refused"
+    if answer.status in (404, 409) and answer.content_type.endswith("problem+json") and refused:
+        return "no"
+    return "unknown"
+
+
+def read_by_pattern(answer: Answer | None) -> str:
+    if answer is None:
+        return "unknown"
+    match answer.status, _object(answer):
+        case 200, {"service": "payments", "charged": True}:
+            return "yes"
+        case 404 | 409, {"service": "payments", "outcome": "refused"}:
+            return "no"
+    return "unknown"
+
+
+def read_against_a_list(answer: Answer | None) -> str:
+    """Right for these documented answers, and for no other way to write them."""
+    if answer == CHARGED:
+        return "yes"
+    return "no" if answer in REFUSALS.values() else "unknown"
+
+
+def read_status(answer: Answer | None) -> str:
+    if answer is None:
+        return "unknown"
+    return {200: "yes", 404: "no", 409: "no"}.get(answer.status, "unknown")
+
+
+def read_class_of_status(answer: Answer | None) -> str:
+    if answer is None or answer.status >= 500:
+        return "unknown"
+    return "yes" if answer.status < 300 else "no"
+
+
+def read_everything_else_as_no(answer: Answer | None) -> str:
+    return "yes" if answer and read_all_parts(answer) == "yes" else "no"
+
+
+def read_silence_as_no(answer: Answer | None) -> str:
+    return "no" if answer is None else read_all_parts(answer)
+
+
+def read_a_404_as_no(answer: Answer | None) -> str:
+    return "no" if answer and answer.status == 404 else read_all_parts(answer)
+
+
+def read_a_409_as_no(answer: Answer | None) -> str:
+    return "no" if answer and answer.status == 409 else read_all_parts(answer)
+
+
+def read_content_type(answer: Answer | None) -> str:
+    if answer is None:
+        return "unknown"
+    meanings = {"application/json": "yes", "application/problem+json": "no"}
+    return meanings.get(answer.content_type, "unknown")
+
+
+def read_any_service(answer: Answer | None) -> str:
+    if answer is None:
+        return "unknown"
+    body = _object(answer)
+    if answer.status == 200 and body.get("charged") is True:
+        return "yes"
+    return "no" if body.get("outcome") == "refused" else "unknown"
+
+
+def read_words(answer: Answer | None) -> str:
+    if answer is None:
+        return "unknown"
+    if "payments" in answer.body and "charged" in answer.body:
+        return "yes"
+    return "no" if "payments" in answer.body and "refused" in answer.body else "unknown"
+
+
+def read_that_charged_is_there(answer: Answer | None) -> str:
+    if answer and answer.status == 200 and "charged" in _object(answer):
+        return "yes" if _object(answer)["service"] == "payments" else "unknown"
+    return read_all_parts(answer)
+
+
+def read_200_of_payments(answer: Answer | None) -> str:
+    if answer and answer.status == 200 and _object(answer).get("service") == "payments":
+        return "yes"
+    return read_all_parts(answer)
+
+
+def read_any_outcome_of_payments(answer: Answer | None) -> str:
+    if answer and "outcome" in _object(answer):
+        return "no" if _object(answer).get("service") == "payments" else "unknown"
+    return read_all_parts(answer)
+
+
+def read_server_errors_as_no(answer: Answer | None) -> str:
+    return "no" if answer and answer.status >= 500 else read_all_parts(answer)
+
+
+def read_refusals_with_409_only(answer: Answer | None) -> str:
+    said = read_all_parts(answer)
+    return "unknown" if said == "no" and answer and answer.status == 404 else said
+
+
+def read_nothing(answer: Answer | None) -> str:
+    return "unknown"
+
+
+def read_yes_only(answer: Answer | None) -> str:
+    return "yes" if read_all_parts(answer) == "yes" else "unknown"
+
+
+def read_without_a_net(answer: Answer | None) -> str:
+    if answer is None:
+        return "unknown"
+    body = json.loads(answer.body)
+    return "yes" if body.get("charged") and body["service"] == "payments" else "unknown"
+
+
+def read_no_answer_as_one(answer: Answer) -> str:
+    return "unknown" if answer.status >= 500 else read_all_parts(answer)
+
+
+def read_and_say_true(answer: Answer | None) -> Any:
+    return read_all_parts(answer) == "yes"
+
+
+async def read_later(answer: Answer | None) -> str:
+    return read_all_parts(answer)
+
+
 EXERCISES = (
     Exercise(
         "1.2b-1",
@@ -163,6 +320,40 @@ EXERCISES = (
             compensate_and_return_nothing: (
                 "compensate must return a list of the names of steps, it returned None"
             ),
+        },
+    ),
+    Exercise(
+        "1.2b-2",
+        scenarios=(clear_answers,),
+        stub=read_stub,
+        to_write="read_stub",
+        right=(read_all_parts, read_by_pattern),
+        right_too=(read_against_a_list,),
+        wrong={
+            read_status: "for a yes, and payments had not charged",
+            read_class_of_status: "for a yes, and payments had not charged",
+            read_everything_else_as_no: "for a no, and payments had charged",
+            read_silence_as_no: "read took the answer nothing for a no, and payments had charged",
+            read_a_404_as_no: "default backend - 404 for a no, and payments had charged",
+            read_a_409_as_no: "for a no, and payments had charged",
+            read_content_type: "for a yes, and payments had not charged",
+            read_any_service: "for a yes, and payments had not charged",
+            read_words: '["payments", "charged"] for a yes, and payments had not charged',
+            read_that_charged_is_there: "for a yes, and payments had not charged",
+            read_200_of_payments: '"status": "up"} for a yes, and payments had not charged',
+            read_any_outcome_of_payments: "for a no, and payments had charged",
+            read_server_errors_as_no: "for a no, and payments had charged",
+            read_refusals_with_409_only: "payments itself said 404",
+            read_nothing: "payments itself said 200",
+            read_yes_only: "payments itself said 4",
+        },
+        raising={
+            read_without_a_net: "JSONDecodeError",
+            read_no_answer_as_one: "AttributeError",
+        },
+        odd={
+            read_and_say_true: 'read must return "yes", "no" or "unknown", got',
+            read_later: "read must be a plain function, not an async one",
         },
     ),
 )

@@ -1,0 +1,38 @@
+"""How often an order keeps the money when payments is slow: the experiment "build it", step 3, of
+lesson 1.2a.
+
+Payments takes an exponentially distributed time for a charge: half of it before it acts, half
+before it answers. Twenty delays stand for the distribution, each at the middle of its twentieth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import log
+
+from labkit.lessons.shared.checkout import Answer, Participant, Saga, checkout, end
+from labkit.sim import run
+
+MEANS = (0.25, 0.5, 1, 2, 4, 8)
+"""Mean delays to try, as multiples of the time-out."""
+DELAYS = 20
+PATIENCE = 0.1  # seconds that the sagas of the lesson wait for an answer
+
+
+def share_kept(
+    saga: Saga, act: Callable[[Participant, str, str], Answer], mean: float, first_seed: int = 0
+) -> float:
+    """The share of orders, in percent, that end with money and without goods. `mean`: the mean
+    delay, as a multiple of the time-out.
+    """
+    kept = 0
+    for number in range(DELAYS):
+        delay = -PATIENCE * mean * log(1 - (number + 0.5) / DELAYS)
+        slow = {"charge": (delay / 2, delay / 2)}
+        made = run(
+            checkout,
+            seed=first_seed + number,
+            args={"saga": saga, "act": act, "slow": slow},
+        )
+        kept += end(made) == "money without goods"
+    return 100 * kept / DELAYS
