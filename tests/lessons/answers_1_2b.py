@@ -13,7 +13,7 @@ from labkit.lessons.l1_2b.clear_answers import CHARGED, REFUSALS, Answer, clear_
 from labkit.lessons.l1_2b.going_back import DoneStep, going_back
 from tests.lessons.handed_in import Exercise
 
-Done = list[tuple[DoneStep, dict[str, Any]]]
+Done = list[tuple[DoneStep, Any]]
 
 # -- 1.2b-1: compensate in reverse
 
@@ -38,7 +38,7 @@ async def compensate_by_popping(done: Done) -> list[str]:
         step, result = done.pop()
         try:
             await step.undo(result)
-        except ConnectionError:
+        except Exception:
             left += [step.name]
     return left
 
@@ -115,6 +115,83 @@ async def compensate_catching_everything(done: Done) -> list[str]:
             await step.undo(result)
         except BaseException:
             left.append(step.name)
+    return left
+
+
+async def compensate_what_is_down(done: Done) -> list[str]:
+    """Other errors than a desk that cannot be reached stop it."""
+
+    left: list[str] = []
+    for step, result in reversed(done):
+        try:
+            await step.undo(result)
+        except ConnectionError:
+            left.append(step.name)
+    return left
+
+
+async def compensate_down_or_late(done: Done) -> list[str]:
+    """Two types of errors, and there are others."""
+
+    left: list[str] = []
+    for step, result in reversed(done):
+        try:
+            await step.undo(result)
+        except (ConnectionError, TimeoutError):
+            left.append(step.name)
+    return left
+
+
+async def compensate_what_returned_something(done: Done) -> list[str]:
+    left: list[str] = []
+    for step, result in reversed(done):
+        try:
+            if result:
+                await step.undo(result)
+        except Exception:
+            left.append(step.name)
+    return left
+
+
+async def compensate_with_something(done: Done) -> list[str]:
+    left: list[str] = []
+    for step, result in reversed(done):
+        try:
+            await step.undo(result or {})
+        except Exception:
+            left.append(step.name)
+    return left
+
+
+async def compensate_each_name_once(done: Done) -> list[str]:
+    left: list[str] = []
+    for step, result in reversed([*{step.name: (step, result) for step, result in done}.values()]):
+        try:
+            await step.undo(result)
+        except Exception:
+            left.append(step.name)
+    return left
+
+
+async def compensate_with_results_by_name(done: Done) -> list[str]:
+    left: list[str] = []
+    results = {step.name: result for step, result in done}
+    for step, _ in reversed(done):
+        try:
+            await step.undo(results[step.name])
+        except Exception:
+            left.append(step.name)
+    return left
+
+
+async def compensate_saying_each_name_once(done: Done) -> list[str]:
+    left: list[str] = []
+    for step, result in reversed(done):
+        try:
+            await step.undo(result)
+        except Exception:
+            if step.name not in left:
+                left.append(step.name)
     return left
 
 
@@ -298,7 +375,8 @@ EXERCISES = (
                 "payments, stock were done in this order, and undone as payments, stock"
             ),
             compensate_until_one_fails: (
-                "payments was done, and never undone: stock was down, and compensate stopped"
+                "stock was done twice, and undone once: payments was down, and "
+                "compensate stopped there"
             ),
             compensate_and_let_it_out: (
                 "payments is down, and compensate raised that instead of returning"
@@ -309,8 +387,16 @@ EXERCISES = (
             ),
             compensate_all_at_once: "payments was undone before stock had answered",
             compensate_a_failure_twice: "payments was undone 2 times",
+            compensate_what_is_down: "stock is down, and compensate raised that",
+            compensate_down_or_late: "stock is down, and compensate raised that",
+            compensate_what_returned_something: "stock was done, and never undone",
+            compensate_with_something: "stock was undone with {}, and not with what it had",
+            compensate_each_name_once: "stock was done twice, and undone once",
+            compensate_with_results_by_name: "stock was undone 2 times",
+            compensate_saying_each_name_once: "stock, stock could not be undone, and compensate",
             compensate_catching_everything: (
-                "compensate was cancelled while it waited for payments, and took that for"
+                "compensate was cancelled while it waited for stock, and took that for "
+                "a failure of the step"
             ),
         },
         raising={

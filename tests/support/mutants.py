@@ -343,10 +343,8 @@ def _become(node: Any, other: ast.expr, what: str) -> str:
 
 def _difference(was: ast.stmt, now: ast.stmt) -> str:
     """The lines that went, and those that came for them."""
-    old, new = (
-        [" ".join(line.split()) for line in ast.unparse(code).splitlines()] for code in (was, now)
-    )
+    old, new = (ast.unparse(code).splitlines() for code in (was, now))
     lines = list(difflib.unified_diff(old, new, n=0, lineterm=""))[2:]
-    went = [line[1:] for line in lines if line.startswith("-")]
-    came = [line[1:] for line in lines if line.startswith("+")]
+    went = [" ".join(line[1:].split()) for line in lines if line.startswith("-")]
+    came = [" ".join(line[1:].split()) for line in lines if line.startswith("+")]
     return f"{' | '.join(went) or 'nothing'} -> {' | '.join(came) or 'nothing'}"
