@@ -7,13 +7,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from labkit.lessons.l1_2d.late_events import late_events
+from labkit.lessons.l1_2d.two_events import two_events
 from tests.lessons.handed_in import Exercise
 
-Effect = Callable[[AsyncConnection], Awaitable[None]]
-Publish = Callable[[int], Awaitable[None]]
+Do = Callable[..., Awaitable[Any]]
 
 # -- 1.2d-1: events out of order
 
@@ -116,6 +114,191 @@ async def apply_misspelt(do: Any, event: str) -> bool:
     return bool(await do("UPDATE order SET status = 'paid' WHERE id = :order"))
 
 
+# -- 1.2d-2: wait for two events
+
+COLUMN = {"PaymentCharged": "charged", "GoodsPacked": "packed"}
+BOOK = (
+    "UPDATE parcels SET state = 'booked' WHERE id = :order AND state = 'waiting' "
+    "AND charged = 1 AND packed = 1"
+)
+TURN = "UPDATE parcels SET state = 'cancelled' WHERE id = :order AND state = :old"
+
+
+async def hear_stub(do: Do, event: str) -> str | None:
+    raise NotImplementedError
+
+
+async def write_down(do: Do, event: str) -> None:
+    await do(f"UPDATE parcels SET {COLUMN[event]} = 1 WHERE id = :order")
+
+
+async def time_out(do: Do) -> str | None:
+    if await do(TURN, old="booked"):
+        return "cancel"
+    await do(TURN, old="waiting")
+    # between the two, the other worker may have booked it
+    return "cancel" if await do(TURN, old="booked") else None
+
+
+async def hear_in_two_updates(do: Do, event: str) -> str | None:
+    if event == "OrderTimedOut":
+        return await time_out(do)
+    await write_down(do, event)
+    return "book" if await do(BOOK) else None
+
+
+async def hear_waiting_first(do: Do, event: str) -> str | None:
+    if event == "OrderTimedOut":
+        await do(TURN, old="waiting")
+        return "cancel" if await do(TURN, old="booked") else None
+    await write_down(do, event)
+    return "book" if await do(BOOK) else None
+
+
+async def hear_in_one_update(do: Do, event: str) -> str | None:
+    """The state remembers everything, and each event is one compare-and-swap."""
+    after = {
+        ("waiting", "PaymentCharged"): ("charged", None),
+        ("waiting", "GoodsPacked"): ("packed", None),
+        ("charged", "GoodsPacked"): ("booked", "book"),
+        ("packed", "PaymentCharged"): ("booked", "book"),
+        ("waiting", "OrderTimedOut"): ("cancelled", None),
+        ("charged", "OrderTimedOut"): ("cancelled", None),
+        ("packed", "OrderTimedOut"): ("cancelled", None),
+        ("booked", "OrderTimedOut"): ("cancelled", "cancel"),
+    }
+    swap = "UPDATE parcels SET state = :new WHERE id = :order AND state = :old"
+    while True:
+        [(old,)] = await do("SELECT state FROM parcels WHERE id = :order")
+        if (old, event) not in after:
+            return None
+        new, said = after[old, event]
+        if await do(swap, old=old, new=new):
+            return said
+
+
+async def hear_after_a_look(do: Do, event: str) -> str | None:
+    if event == "OrderTimedOut":
+        return await time_out(do)
+    await write_down(do, event)
+    [row] = await do("SELECT charged, packed, state FROM parcels WHERE id = :order")
+    if row != (1, 1, "waiting"):
+        return None
+    await do("UPDATE parcels SET state = 'booked' WHERE id = :order")
+    return "book"
+
+
+async def hear_the_payment_only(do: Do, event: str) -> str | None:
+    if event == "OrderTimedOut":
+        return await time_out(do)
+    return "book" if event == "PaymentCharged" else None
+
+
+async def hear_in_one_order(do: Do, event: str) -> str | None:
+    if event == "OrderTimedOut":
+        return await time_out(do)
+    await write_down(do, event)
+    return "book" if event == "GoodsPacked" and await do(BOOK) else None
+
+
+async def hear_no_time_out(do: Do, event: str) -> str | None:
+    if event == "OrderTimedOut":
+        return None
+    await write_down(do, event)
+    return "book" if await do(BOOK) else None
+
+
+async def hear_without_a_tombstone(do: Do, event: str) -> str | None:
+    if event == "OrderTimedOut":
+        return "cancel" if await do(TURN, old="booked") else None
+    await write_down(do, event)
+    return "book" if await do(BOOK) else None
+
+
+async def hear_cancelling_always(do: Do, event: str) -> str | None:
+    if event == "OrderTimedOut":
+        await time_out(do)
+        return "cancel"
+    await write_down(do, event)
+    return "book" if await do(BOOK) else None
+
+
+async def hear_booking_again(do: Do, event: str) -> str | None:
+    if event == "OrderTimedOut":
+        return await time_out(do)
+    await write_down(do, event)
+    again = BOOK.replace("state = 'waiting'", "state IN ('waiting', 'booked')")
+    return "book" if await do(again) else None
+
+
+async def hear_counting(do: Do, event: str) -> str | None:
+    """Counts messages, and takes one that comes twice for two."""
+    if event == "OrderTimedOut":
+        return await time_out(do)
+    await do("UPDATE parcels SET charged = charged + 1 WHERE id = :order")
+    two = BOOK.replace("charged = 1 AND packed = 1", "charged = 2")
+    return "book" if await do(two) else None
+
+
+async def hear_every_order(do: Do, event: str) -> str | None:
+    if event == "OrderTimedOut":
+        return await time_out(do)
+    await do(f"UPDATE parcels SET {COLUMN[event]} = 1")
+    return "book" if await do(BOOK) else None
+
+
+async def hear_the_look_first(do: Do, event: str) -> str | None:
+    """Tries to book before the event is written down."""
+    if event == "OrderTimedOut":
+        return await time_out(do)
+    booked = await do(BOOK)
+    await write_down(do, event)
+    return "book" if booked else None
+
+
+async def hear_cancelling_twice(do: Do, event: str) -> str | None:
+    if event == "OrderTimedOut":
+        [(state,)] = await do("SELECT state FROM parcels WHERE id = :order")
+        await do("UPDATE parcels SET state = 'cancelled' WHERE id = :order")
+        return "cancel" if state in ("booked", "cancelled") else None
+    await write_down(do, event)
+    return "book" if await do(BOOK) else None
+
+
+async def hear_overtaken(do: Do, event: str) -> str | None:
+    """Looks for a parcel to cancel, and then makes the order void whatever it is by then."""
+    if event == "OrderTimedOut":
+        if await do(TURN, old="booked"):
+            return "cancel"
+        await do("UPDATE parcels SET state = 'cancelled' WHERE id = :order")
+        return None
+    await write_down(do, event)
+    return "book" if await do(BOOK) else None
+
+
+async def hear_once_overtaken(do: Do, event: str) -> str | None:
+    """In the other order: the parcel is booked between its two statements."""
+    if event == "OrderTimedOut":
+        if await do(TURN, old="booked"):
+            return "cancel"
+        await do(TURN, old="waiting")
+        return None
+    await write_down(do, event)
+    return "book" if await do(BOOK) else None
+
+
+async def hear_misspelt(do: Do, event: str) -> str | None:
+    await do("UPDATE parcel SET charged = 1")
+    return None
+
+
+async def hear_and_say_true(do: Do, event: str) -> Any:
+    if event == "OrderTimedOut":
+        return await time_out(do)
+    await write_down(do, event)
+    return bool(await do(BOOK))
+
+
 EXERCISES = (
     Exercise(
         "1.2d-1",
@@ -155,5 +338,36 @@ EXERCISES = (
         odd={
             apply_and_return_nothing: "apply must return True or False, it returned None",
         },
+    ),
+    Exercise(
+        "1.2d-2",
+        scenarios=(two_events,),
+        stub=hear_stub,
+        to_write="hear_stub",
+        right=(hear_waiting_first, hear_in_two_updates),
+        right_too=(hear_in_one_update,),
+        wrong={
+            hear_after_a_look: '"book" was returned 2 times for one order',
+            hear_the_payment_only: (
+                "hear returned 'book' to PaymentCharged, after nothing; None was due"
+            ),
+            hear_in_one_order: '"book" was never returned, although both events were heard',
+            hear_no_time_out: ("the order timed out, a parcel was booked, and nobody cancelled it"),
+            hear_without_a_tombstone: (
+                "the order timed out, a parcel was booked, and nobody cancelled it"
+            ),
+            hear_cancelling_always: '"cancel" was returned, and "book" never was',
+            hear_booking_again: '"book" was returned 2 times for one order',
+            hear_counting: "hear returned 'book' to PaymentCharged, after nothing; None was due",
+            hear_every_order: ("the events are about order-1, and the row of order-2 was changed"),
+            hear_the_look_first: '"book" was never returned, although both events were heard',
+            hear_cancelling_twice: '"cancel" was returned 2 times for one parcel',
+            hear_overtaken: "the order timed out, a parcel was booked, and nobody cancelled it",
+            hear_once_overtaken: (
+                "the order timed out, a parcel was booked, and nobody cancelled it"
+            ),
+        },
+        raising={hear_misspelt: "in hear_misspelt:  await do("},
+        odd={hear_and_say_true: 'hear must return "book", "cancel" or None, it returned'},
     ),
 )

@@ -10,12 +10,12 @@ QUESTIONS = (
         "crashes between the two. What follows?",
         [
             "The message is handled again",
-            "Nothing is ever said",
-            "The relay says it later",
+            "Its event is never published",
+            "The relay publishes it later",
         ],
         answer="b",
         reasons={
-            "a": "The inbox takes it for done.",
+            "a": "It is delivered again, and the inbox refuses it.",
             "c": "There is no outbox to relay from.",
         },
     ),
@@ -28,13 +28,13 @@ QUESTIONS = (
         ],
         answer="a",
         reasons={
-            "b": "A crash between the two repeats it.",
+            "b": "A crash between the two repeats it; the inbox must notice.",
             "c": "Either way keeps it.",
         },
     ),
     Question(
         "A relay has published an event and marked it. Then the broker "
-        "forgets it. Who says it again?",
+        "forgets it. Who publishes it again?",
         [
             "The relay, in its next round",
             "Nobody, unless republish is called",

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import textwrap
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -56,6 +57,14 @@ async def night(
         world.node("orders").start(order, daemon=True)
         await asyncio.sleep(0.97)
     return await ask(world)
+
+
+def report(who: str, answer: Answer) -> str:
+    """One answer in a line or two of at most 80 columns."""
+    found, places = answer
+    asked = "1 place" if len(places) == 1 else f"{len(places)} places"
+    text = f"{who}, {asked} asked: {', '.join(found)}"
+    return textwrap.fill(text, 78, initial_indent="  ", subsequent_indent="      ")
 
 
 async def ask_conductor(world: World) -> list[Answer]:
@@ -113,7 +122,9 @@ def behind(group: dict[str, Any]) -> str | None:
     name, lag, pending = group["name"].decode(), group["lag"], group["pending"]
     if lag is None:
         return f"{name} has {pending} events in hand, and nobody knows how many to read"
-    return f"{name} has {lag + pending} events to read" if lag + pending else None
+    late = lag + pending
+    events = "1 event" if late == 1 else f"{late} events"
+    return f"{name} has {events} to read" if late else None
 
 
 async def _get(world: World, service: str, path: str) -> Any:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -37,9 +37,10 @@ from labkit.messaging import (
     Outbox,
     RedisStreams,
     Relay,
+    Service,
     Subscriber,
 )
-from labkit.sagas import Orchestrator, saga_routes
+from labkit.sagas import Orchestrator, SagaDefinition, saga_routes
 from labkit.sagas.errors import ClaimedElsewhere
 from labkit.shop.choreography import ByEvents, order_services, time_out
 from labkit.shop.events import OrderPlaced, PaymentRefunded, StockReleased, order_catalog
@@ -67,12 +68,20 @@ Shop = tuple[Callable[..., Awaitable[None]], Callable[[], Awaitable[End]]]
 
 
 async def by_events(
-    world: World, stock: int, *, relay_every: float = 0.5, at_once: bool = True, apart: bool = True
+    world: World,
+    stock: int,
+    *,
+    relay_every: float = 0.5,
+    at_once: bool = True,
+    apart: bool = True,
+    services: Callable[[World], Iterable[Service]] | None = None,
 ) -> Shop:
     """Open the shop without a conductor, with this many stoves.
 
     A relay looks every `relay_every` seconds for what there is to publish; `at_once`: also as soon
-    as something was handled. `apart`: each service has a database of its own."""
+    as something was handled. `apart`: each service has a database of its own. `services`: other
+    reactions than labkit's. The history has what the broker must deliver again ("put off") and what
+    it sets aside ("dead")."""
     store = FourStores(world, apart)
     await store.open(stock)
     catalog = order_catalog()
@@ -84,10 +93,14 @@ async def by_events(
         outbox = Outbox(name, catalog, clock=world.clock, ids=world.new_id)
         return store.of(name, timeout=1.0), Inbox(name, world.clock), outbox
 
+    def troubled(kind: str, /, **facts: Any) -> None:
+        if kind in ("put off", "dead"):
+            world.record(kind, group=facts["group"], why=facts["why"])
+
     async def serve() -> None:
         name = world.here()
         engine, inbox, outbox = boxes(name)
-        bus = RedisStreams(world.redis(), retry_after=0.5)
+        bus = RedisStreams(world.redis(), retry_after=0.5, observe=troubled)
         relay = Relay(
             engine,
             name,
@@ -97,7 +110,8 @@ async def by_events(
             lease=1.0,
             within=1.0,
         )
-        (service,) = [found for found in order_services(world.clock) if found.name == name]
+        known = services(world) if services else order_services(world.clock)
+        (service,) = [found for found in known if found.name == name]
         subscriber = Subscriber(service, catalog, engine, inbox=inbox, outbox=outbox, within=1.0)
         relays[name] = relay
 
@@ -141,13 +155,18 @@ async def by_events(
 
 
 async def by_conductor(
-    world: World, stock: int, *, retry: Retry = PATIENT, apart: bool = True
+    world: World,
+    stock: int,
+    *,
+    retry: Retry = PATIENT,
+    apart: bool = True,
+    define: Callable[[World, SagaDefinition], SagaDefinition] | None = None,
 ) -> Shop:
     """Open the shop with an orchestrator in `orders`; its operators' routes are served at
     `http://orders/sagas`.
 
     `retry`: how long it asks a participant that does not answer; as long as the order may take,
-    unless told otherwise."""
+    unless told otherwise. `define` changes labkit's definition of the order's saga."""
     store = FourStores(world, apart)
     await store.open(stock)
 
@@ -159,6 +178,8 @@ async def by_conductor(
         definition = order_saga(
             world.http(timeout=1.0), clock=world.clock, retry=retry, timeout=1.0
         )
+        if define is not None:
+            definition = define(world, definition)
         tools: dict[str, Any] = {
             "clock": world.clock,
             "ids": world.new_id,
