@@ -17,9 +17,6 @@ from tools.notebooks import ROOT, lessons, normalised
 # reason here.
 LOOSENED: dict[tuple[str, str], tuple[int, str]] = {}
 
-# It is being rewritten; until then its lines may be wider than 80 columns.
-STILL_WIDE = ("1_2c_events",)
-
 
 def names() -> list[str]:
     return [str(path.relative_to(ROOT)) for path in lessons([])]
@@ -31,10 +28,7 @@ def read(name: str) -> NotebookNode:
 
 @pytest.mark.parametrize("name", names())
 def test_nothing_in_the_notebook_is_at_fault(name: str) -> None:
-    found = gates.faults_in(read(name))
-    if Path(name).stem.startswith(STILL_WIDE):
-        found = [fault for fault in found if " columns: " not in fault]
-    assert found == []
+    assert gates.faults_in(read(name)) == []
 
 
 @pytest.mark.parametrize("name", names())
