@@ -25,7 +25,7 @@ _open: list[tqdm[Any]] = []  # the bar of the running cell, if it has one
 
 @contextmanager
 def counted(runs: int, progress: bool = True) -> Iterator[Callable[[], object]]:
-    """Add `runs` runs to the cell's bar; the block calls the function that it gets after each run."""
+    """Add `runs` runs to the cell's bar; the block calls the function it gets after each run."""
     if not progress or "PYTEST_VERSION" in os.environ or "LABKIT_QUIET" in os.environ:
         yield lambda: None
         return
@@ -71,6 +71,6 @@ def _close(*_: object) -> None:
 
 
 def _shell() -> Any:
-    """The IPython shell that runs this code, if there is one; IPython is not imported to find out."""
+    """The IPython shell that runs this code, if any; IPython is not imported to find out."""
     ipython = sys.modules.get("IPython")
     return None if ipython is None else ipython.get_ipython()

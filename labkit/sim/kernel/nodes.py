@@ -97,7 +97,7 @@ class SimNode:
 
     @property
     def awake_at(self) -> float:
-        """When a message that this node sends now leaves it: at once, or at the end of its pause."""
+        """When a message sent now leaves this node: at once, or at the end of its pause."""
         return self._thaws_at if self.place.frozen else self._loop.time()
 
     def freeze(self, seconds: float) -> None:
