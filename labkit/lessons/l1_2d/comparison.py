@@ -34,7 +34,7 @@ def day(shop: Mapping[str, Any], seed: int, every: float = CALM) -> Run:
 
 @cache
 def _day(shop: tuple[tuple[str, Any], ...], seed: int, every: float) -> Run:
-    customers = {"customers": _WISHES * 2, "stock": 10, "every": every}
+    customers = {"customers": _WISHES * 2, "stock": 10, "every": every, "within": 1.2}
     return run(checkout, seed=seed, args=customers | dict(shop))
 
 
@@ -76,7 +76,7 @@ def stopped(
     Returns ranges over the tries: orders accepted, and seconds until the slowest was done and until
     the last parcel was booked.
     """
-    morning = {"customers": ({},) * 4, "stock": 4, "within": 5.0, "every": 0.47}
+    morning = {"customers": ({},) * 4, "stock": 4, "within": 3.2, "every": 0.47}
     runs = [
         run(checkout, seed=seed, args={**shop, **morning}, faults=[_stop(node, at)])
         for at, seed in tries
