@@ -139,6 +139,12 @@ def test_a_time_out_longer_than_the_queue_keeps_short_retries_below_capacity() -
     assert len(waits(60, 0.1, factor=1.0, seed=101)) < 20
 
 
+def test_a_load_that_is_low_on_paper_is_not_enough_when_the_waits_still_grow() -> None:
+    assert load(240, 0.75 * 40) < 0.8
+    assert len(waits(240, 40, seed=101)) < 24
+    assert len(waits(240, 40, first=10, afterwards=60, seed=101)) > 120
+
+
 def test_an_operator_acts_once_on_a_saga_that_is_parked() -> None:
     async def retry(world: World, orchestrator: Orchestrator, order: str) -> None:
         await orchestrator.retry(order)

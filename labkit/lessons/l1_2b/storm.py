@@ -27,9 +27,11 @@ OUTAGE = 10.0  # seconds
 AFTERWARDS = 40.0  # seconds that we look on once the service is back
 
 
-async def storm(world: World, callers: int, retry: Retry, patience: float) -> list[float]:
+async def storm(
+    world: World, callers: int, retry: Retry, patience: float, afterwards: float
+) -> list[float]:
     """When the callers heard an answer, in seconds since payments is back, in order. Each waits for
-    an answer for `patience` seconds, and then tries again.
+    an answer for `patience` seconds, and then tries again. We look on for `afterwards` seconds.
     """
     one_at_a_time = asyncio.Semaphore(1)
     heard: list[float] = []
@@ -53,7 +55,7 @@ async def storm(world: World, callers: int, retry: Retry, patience: float) -> li
     world.serve("payments", Starlette(routes=[Route("/{name}", serve, methods=["POST"])]))
     for name in range(callers):
         world.node("sagas").start(saga, name, daemon=True)
-    await asyncio.sleep(OUTAGE + AFTERWARDS)
+    await asyncio.sleep(OUTAGE + afterwards)
     return heard
 
 
@@ -61,17 +63,19 @@ def waits(
     callers: int,
     most: float,
     *,
+    first: float = 0.1,
     factor: float = 2.0,
     jitter: float = 0.5,
     timeout: float = 1.0,
+    afterwards: float = AFTERWARDS,
     seed: int = 12,
 ) -> list[float]:
     """When the callers heard an answer. Each tries again for ever, after waits that grow by
-    `factor` from a tenth of a second up to `most` seconds.
+    `factor` from `first` seconds up to `most` seconds.
     """
-    retry = Retry(attempts=math.inf, first=0.1, factor=factor, most=most, jitter=jitter)
+    retry = Retry(attempts=math.inf, first=first, factor=factor, most=most, jitter=jitter)
     down = [Crash("payments", at=0, restart_after=OUTAGE)]
-    args = {"callers": callers, "retry": retry, "patience": timeout}
+    args = {"callers": callers, "retry": retry, "patience": timeout, "afterwards": afterwards}
     made = run(storm, seed=seed, args=args, faults=down, max_steps=3_000_000)
     return list(made.result)
 

@@ -179,11 +179,11 @@ def _as_told(run: Run) -> bool | str:
 SETTLED = Invariant("the customer is told the truth", _as_told)
 
 
-def crash_grid(saga: Saga, **args: Any) -> list[list[str | None]]:
+def crash_grid(saga: Saga, *, later: int = 1000, **args: Any) -> list[list[str | None]]:
     """How the order ends after crashes of the orchestrator, at every "step" at which it can crash.
 
     Row 0: one crash, after the first, second, third, … event. Row n: another crash, n events
-    later. The runs have no seed: every message takes a millisecond."""
+    later, up to `later`. The runs have no seed: every message takes a millisecond."""
 
     def tried(*crashes: int) -> tuple[str, int]:
         faults = [
@@ -196,7 +196,8 @@ def crash_grid(saga: Saga, **args: Any) -> list[list[str | None]]:
     columns: list[list[str]] = []
     for first in range(1, tried()[1] + 1):
         alone, events = tried(first)
-        again = [tried(first, second)[0] for second in range(first + 1, events + 1)]
+        seconds = range(first + 1, min(events, first + later) + 1)
+        again = [tried(first, second)[0] for second in seconds]
         columns.append([alone, *again])
     rows = range(max(map(len, columns)))
     return [[column[row] if row < len(column) else None for column in columns] for row in rows]
