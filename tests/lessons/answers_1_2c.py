@@ -11,6 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import TextClause, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.base.transactions import begin_immediate
@@ -110,6 +111,14 @@ async def consume_without_conflict(engine: AsyncEngine, message: str, effect: Ef
 async def consume_nothing(engine: AsyncEngine, message: str, effect: Effect) -> None:
     async with engine.begin() as connection:
         await connection.execute(ENTER, {"message": message})
+
+
+async def consume_passing_over_the_database(
+    engine: AsyncEngine, message: str, effect: Effect
+) -> None:
+    """Takes a lost answer for a commit."""
+    with suppress(DBAPIError):
+        await consume_in_one_transaction(engine, message, effect)
 
 
 async def consume_with_a_typo(engine: AsyncEngine, message: str, effect: Effect) -> None:
@@ -258,6 +267,7 @@ EXERCISES = (
                 "m1's effect raised, and half of it was committed: a charge, and no receipt"
             ),
             consume_remembering: "m1 was delivered twice, and its effect is there twice",
+            consume_passing_over_the_database: "m1 was acknowledged, and its effect is not there",
             consume_nothing: "m1 was acknowledged, and its effect is not there",
         },
         raising={

@@ -23,9 +23,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from labkit.base.errors import DatabaseUnavailable
 from labkit.check import Invariant
 from labkit.course.judge import judge
+from labkit.lessons.shared.fixed_cases import Case, cases_first
 from labkit.lessons.shared.worst_first import worst_first
 from labkit.sim import Finding, crashes, lost_replies
-from labkit.world import Run, World
+from labkit.world import Fault, LoseReply, Partition, Run, World
 
 WORKERS = ("anna", "ben")
 AGAIN = 0.05  # seconds until a delivery that failed comes again
@@ -171,6 +172,30 @@ ONCE = Invariant("every message that is acknowledged has taken effect, once", _w
 DONE = replace(ONCE, test=_not_done)
 
 
+def _case(*deliveries: str, busy: bool = False, fault: Fault | None = None) -> Case:
+    return Case({"deliveries": deliveries, "busy": busy}, () if fault is None else (fault,))
+
+
+CASES = (
+    _case("m1"),
+    _case("m1", busy=True),
+    _case("m1", "m1"),
+    _case("m1", "m2", "m1"),
+    _case("m1", "m1", busy=True),
+    # An answer is lost: to the commit, which has happened, and to what came before it.
+    *[
+        _case("m1", fault=LoseReply(src="anna", label=label, after="delivered"))
+        for label in ("COMMIT", "INSERT", "BEGIN")
+    ],
+    # Requests are lost: at once, and when the effect has begun.
+    *[
+        _case("m1", fault=Partition(one=("anna",), other=("database",), for_=1.5, after=after))
+        for after in ("delivered", "charges")
+    ],
+)
+"""What every answer is run through, the smallest first."""
+
+
 @judge(
     "1.2c-1",
     title="An idempotent consumer",
@@ -193,7 +218,18 @@ def judge_consume(answer: Any, budget: int) -> Finding:
         "deliveries": st.lists(st.sampled_from(("m1", "m2")), min_size=1, max_size=3).map(tuple),
         "busy": st.booleans(),
     }
-    faults = [crashes(*WORKERS, restart_after=0.2), lost_replies(*WORKERS)]
-    return worst_first(
-        once_only, ONCE, DONE, runs=budget, faults=faults, at_most=1, args=args, max_steps=20_000
+    options: dict[str, Any] = {
+        "faults": [crashes(*WORKERS, restart_after=0.2), lost_replies(*WORKERS)],
+        "at_most": 1,
+        "args": args,
+        "max_steps": 20_000,
+    }
+    return cases_first(
+        once_only,
+        (ONCE, DONE),
+        CASES,
+        lambda runs: worst_first(once_only, ONCE, DONE, runs=runs, **options),
+        budget=budget,
+        args={"consume": answer},
+        max_steps=20_000,
     )

@@ -41,6 +41,8 @@ CASES = (
     ),
     # The answer to event 1 is lost: it may be published again, and nothing before it.
     Case({"events": 3, "gap": 0}, (LoseReply(src="relay", after="publishes"),)),
+    # Enough events that 10 comes before 2 when numbers are sorted as text.
+    Case({"events": 11, "gap": 0}),
     # The relay dies between publishing and marking, and comes back.
     Case(
         {"events": 3, "gap": 0},
