@@ -12,8 +12,8 @@ Leaves out: urgency. `Holds.hold` takes back what it needs by itself. While no s
 are delayed, and the units of overdue holds are missing for everyone who does not go through a hold:
 a direct sale, or a cache of `Inventory.stock`.
 
-Sources: Spree pull request 13978 (the feature: an expire job in batches); Stockpile pull request 419 (cleaning
-up must not wait for a mutation).
+Sources: Spree pull request 13978 (the feature: an expire job in batches); Stockpile pull request
+419 (cleaning up must not wait for a mutation).
 """
 
 from __future__ import annotations
