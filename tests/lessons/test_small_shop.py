@@ -7,7 +7,14 @@ import asyncio
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from labkit.lessons.l1_2c.small_shop import SERVICES, handlers, hears, open_tables, sql
+from labkit.lessons.l1_2c.small_shop import (
+    SERVICES,
+    handlers,
+    hears,
+    open_tables,
+    sql,
+    table_of,
+)
 from labkit.lessons.shared.four_stores import End
 from labkit.sim import run
 from labkit.world import Crash, World
@@ -37,6 +44,22 @@ def test_a_class_hears_what_its_methods_and_those_of_its_parents_are_marked_for(
         "OrderCreated": "charged",
         "InventoryReservationFailed": "refunded",
     }
+
+
+class Shipping:
+    @hears("PaymentProcessed")
+    def book(self) -> str:
+        """Not an event's name: Parcel."""
+        said = "SELECT units"
+        return "ParcelBooked" if said else "ParcelRefused"
+
+
+def test_the_graph_of_classes_is_read_from_their_code() -> None:
+    table = table_of({"payments": Charging, "shipping": Shipping})
+    assert [(one.event, one.service, one.emits, one.does) for one in table] == [
+        ("OrderCreated", "payments", (), "charge"),
+        ("PaymentProcessed", "shipping", ("ParcelBooked", "ParcelRefused"), "book"),
+    ]
 
 
 async def counting(

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.base import DatabaseUnavailable
 from labkit.base.transactions import begin_immediate
+from labkit.course.figures import Handler
 from labkit.lessons.shared.four_stores import End
 from labkit.world import World
 
@@ -49,7 +50,7 @@ Opened = tuple[Callable[..., Awaitable[object]], Callable[[], Awaitable[End]]]
 
 async def publish(world: World, kind: str, order: str, id: str | None = None) -> None:
     """Append an event to the stream, and wait for the broker's answer."""
-    world.record("publishes", event=kind)
+    world.record(f"publishes {kind}")
     event = {"kind": kind, "order": order, "id": id or world.new_id("event-")}
     await world.redis().xadd(STREAM, event)  # type: ignore[arg-type]  # its dict is invariant
     world.record("published")
@@ -120,6 +121,7 @@ async def guide(world: World, stock: int, services: Mapping[str, Any]) -> Opened
 
         async def handle(kind: str, order: str, id: str) -> None:
             if kind in heard:
+                world.record(f"hears {kind}")
                 await heard[kind](order)
 
         await listen(world, handle)
@@ -127,15 +129,21 @@ async def guide(world: World, stock: int, services: Mapping[str, Any]) -> Opened
     return services["orders"](world).place, await open_tables(world, stock, serve)
 
 
-_FAILED = "InventoryReservationFailed"
-GUIDES_TABLE: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
-    ("OrderCreated", "payments", ("PaymentProcessed", "PaymentFailed"), "charge"),
-    ("PaymentProcessed", "orders", (), "confirm"),
-    ("PaymentProcessed", "warehouse", ("InventoryReserved", _FAILED), "reserve"),
-    ("PaymentFailed", "orders", (), "cancel"),
-    (_FAILED, "payments", ("PaymentRefunded",), "refund"),
-)
-"""Event, who hears it, what it may publish then, and its method: as the guide's classes have it."""
+def table_of(services: Mapping[str, type]) -> list[Handler]:
+    """The event graph of classes, read from their code: each marked method with its service and
+    the events whose names it mentions."""
+    return [
+        Handler(kind, service, _mentioned(method), name)
+        for service, written in services.items()
+        for kind, method in handlers(written).items()
+        for name in [method.__name__]
+    ]
+
+
+def _mentioned(method: Any) -> tuple[str, ...]:
+    """The texts in a method that are written like the name of an event: `OrderCreated`."""
+    texts = [part for part in method.__code__.co_consts if isinstance(part, str)]
+    return tuple(part for part in texts if part.isidentifier() and part[0].isupper())
 
 
 # -- our shop
