@@ -5,7 +5,8 @@ Shows: a saga as a value. Each step is one of three kinds:
   step that only reads);
 - `pivot`: the point of no return. Once it has certainly happened, the saga only goes forward. If
   the pivot has a compensation, it is called only while the outcome of the pivot is unknown, and
-  must make sure that the pivot never happens afterwards;
+  must make sure that the pivot never happens afterwards. Until it has succeeded, nothing before
+  the pivot is undone; when it gives up, the saga waits for an operator;
 - `retriable`: it comes after the pivot and must succeed in the end. When its `retry` gives up, the
   saga waits for an operator.
 
@@ -75,7 +76,7 @@ class Step:
     that times out has an unknown outcome (a local step is rolled back, so its outcome is known).
 
     `undo_retry` is the retry policy of the compensation, which deserves more patience than the
-    action (None: the same as `retry`)."""
+    action (None: the same as `retry`: an impatient pivot then has an impatient compensation)."""
 
     name: str
     action: Action

@@ -8,9 +8,11 @@ the same row one continues and the other gets `ClaimLost`.
 Guarantees: a saga that was started comes to a final status, as long as some worker with its
 definition runs, under any schedule of crashes: all its steps have happened, or every step that may
 have happened is compensated, or it waits for an operator and says why. The workers' clocks need not
-agree: a wrong one costs a repeated call, never a second effect. After a crash, a saga waits for
-what is left of the claim (the announced call, the wait before it, and the lease) and one poll. An
-operator cannot undo what must not be undone: past the pivot, `cancel` changes nothing.
+agree: a wrong one costs a repeated call, never a second effect. A compensation that gives up does
+not stop the others, unless it is the pivot's: then nothing before the pivot is undone. After a
+crash, a saga waits for what is left of the claim (the announced call, the wait before it, and the
+lease) and one poll. An operator cannot undo what must not be undone: past the pivot, `cancel`
+changes nothing.
 
 Leaves out: waiting for messages from outside; changing a definition under a running saga (a new
 version is for new sagas); waking a worker at once when a saga is started (LISTEN/NOTIFY); pushing
@@ -41,7 +43,7 @@ from labkit.sagas import store
 from labkit.sagas.definition import SagaDefinition
 from labkit.sagas.driver import Driver, LocalStepFailed, Runtime, as_json
 from labkit.sagas.errors import ClaimedElsewhere, SagaExists, UnknownDefinition, WrongStatus
-from labkit.sagas.state import ACTIVE, PARKED, STATUSES, Leg, Saga, undo_is_due
+from labkit.sagas.state import ACTIVE, PARKED, STATUSES, Leg, Saga, next_steps, undo_is_due
 
 MAX_BACKOFF = 300.0
 """Seconds, at most, before a worker tries again a saga that failed with an unexpected error."""
@@ -227,8 +229,9 @@ class Orchestrator:
         return await self._write_intervention(saga, "compensating", saga.why_it_turned_back)
 
     async def resolve(self, saga_id: str, note: str) -> str:
-        """Record that what failed was done by hand, as `note` says; returns the saga's status now.
-        Raises `UnknownSaga`, `WrongStatus`.
+        """Record that what failed was done by hand, as `note` says; returns the saga's status now:
+        it goes on if a step is left. Raises `UnknownSaga`, `WrongStatus`, and `UnknownDefinition`
+        when this worker does not have its version.
         """
         if not note.strip() or not _is_storable(note):
             raise ValueError(f"note must say in plain text what was done by hand, got {note!r}")
@@ -237,8 +240,11 @@ class Orchestrator:
             saga.note(self.runtime.clock(), "resolved", step, direction, note)
         if saga.status == "stuck":
             return await self._write_intervention(saga, "running", None)
+        left = next_steps(self._definition(saga), saga)  # if the pivot's compensation had failed
         reason = f"{saga.why_it_turned_back}; resolved: {note}"
-        return await self._write_intervention(saga, "compensated", reason)
+        return await self._write_intervention(
+            saga, "compensating" if left else "compensated", reason
+        )
 
     # -- show
 

@@ -168,8 +168,13 @@ def _move(leg: Leg, event: str, data: Any) -> None:
 def next_steps(definition: SagaDefinition, saga: Saga, but: Step | None = None) -> tuple[Step, ...]:
     """The steps to call or to compensate next: several only if they are in one group, none at the
     end. The step `but` is taken as done.
+
+    On the way back, nothing else is compensated when the compensation of the pivot has given up:
+    the pivot may have happened, and what came before it must stay until an operator knows.
     """
     forward = saga.direction == "do"
+    if not forward and _may_have_pivoted(definition, saga):
+        return ()
     for batch in definition.batches if forward else reversed(definition.batches):
         open_ = tuple(
             step
@@ -191,6 +196,11 @@ def _to_undo(step: Step, saga: Saga) -> bool:
         "failed",
         "resolved",
     )
+
+
+def _may_have_pivoted(definition: SagaDefinition, saga: Saga) -> bool:
+    pivot = definition.pivot
+    return pivot is not None and saga.leg(pivot.name, "undo").status == "failed"
 
 
 def undo_is_due(step: Step, saga: Saga) -> bool:

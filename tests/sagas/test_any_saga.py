@@ -12,7 +12,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from labkit.base.errors import Refused
@@ -179,6 +179,8 @@ def expected(plans: list[Plan]) -> tuple[str, list[bool]]:
     left = [
         number for number, plan in enumerate(plans) if due[number] and plan.busy_undos >= ATTEMPTS
     ]
+    if any(plans[number].kind == "pivot" for number in left):
+        return "compensation_failed", there  # it may have happened: nothing before it is undone
     return "compensation_failed" if left else "compensated", [
         there[number] and number in left for number in range(len(plans))
     ]
@@ -195,6 +197,13 @@ def batches(plans: list[Plan]) -> list[list[int]]:
 
 
 # -- what is tried
+
+
+NOT_WITHDRAWN = [
+    Plan("compensatable", False, None, True, (), 0),
+    Plan("pivot", False, None, True, ("busy", "busy", "lost reply"), ATTEMPTS),
+]
+"""A pivot that happened, whose undo gives up. The search seldom draws one."""
 
 
 @st.composite
@@ -259,6 +268,7 @@ async def end(plans: list[Plan], kills: list[int]) -> tuple[str, list[tuple[int,
     ]
 
 
+@example(NOT_WITHDRAWN)
 @given(sagas())
 @THOROUGH
 def test_without_crashes_it_ends_exactly_as_the_arithmetic_says(plans: list[Plan]) -> None:
@@ -267,6 +277,7 @@ def test_without_crashes_it_ends_exactly_as_the_arithmetic_says(plans: list[Plan
     assert all(done <= 1 and undone <= done for done, undone in counted)
 
 
+@example(NOT_WITHDRAWN, [25])
 @given(sagas(), st.lists(st.integers(1, 25), min_size=1, max_size=3))
 @THOROUGH
 def test_with_crashes_it_rests_in_all_or_nothing_each_effect_at_most_once(
@@ -281,7 +292,10 @@ def test_with_crashes_it_rests_in_all_or_nothing_each_effect_at_most_once(
         case "compensated":
             assert left == []
         case "compensation_failed":
-            assert all(plans[number].busy_undos > 0 for number in left)
+            if any(plans[number].busy_undos and plans[number].kind == "pivot" for number in left):
+                assert not any(undone for _, undone in counted)
+            elif not any(plan.busy_undos >= ATTEMPTS and plan.kind == "pivot" for plan in plans):
+                assert all(plans[number].busy_undos > 0 for number in left)
         case "stuck":
             point = next(number for number, plan in enumerate(plans) if plan.kind == "pivot")
             assert left[:point] == [*range(point)], "what came before the pivot is kept"

@@ -691,6 +691,64 @@ def test_a_pivot_that_nobody_knows_of_is_withdrawn_or_waits(undo: Any, ends: str
     in_memory(scenario)
 
 
+@pytest.mark.parametrize("by_hand", [False, True], ids=["retry", "resolve"])
+def test_while_the_pivot_cannot_be_withdrawn_nothing_before_it_is_undone(by_hand: bool) -> None:
+    async def scenario(lab: Lab, engine: AsyncEngine) -> None:
+        undone: list[str] = []
+
+        async def undo(context: Context) -> None:
+            undone.append(context.step)
+
+        async def cancel(context: Context) -> None:
+            if away:
+                raise ConnectionError("the carrier is away")
+            undone.append(context.step)
+
+        away = True
+        pivot = Step(
+            "p",
+            failing(*[TimeoutError()] * 9),
+            cancel,
+            kind="pivot",
+            retry=ONCE,
+            undo_retry=AT_ONCE,
+        )
+        definition = saga(Step("a", fine, undo), Step("b", fine, undo), pivot)
+        orchestrator = lab.orchestrator(engine, definition)
+        assert await orchestrator.run("s", {}, saga_id="x") == "compensation_failed"
+        assert undone == [], "the parcel may be on its way: the money stays"
+        shown = await orchestrator.status("x")
+        assert shown["reason"] == (
+            "p: TimeoutError; cancel failed: ConnectionError: the carrier is away"
+        )
+        assert [step["status"] for step in shown["compensations"]] == [
+            "failed",
+            "pending",
+            "pending",
+        ]
+        assert await orchestrator.recover() == [], "nobody touches it until an operator has"
+        await orchestrator.retry("x")
+        assert await orchestrator.drive("x") == "compensation_failed"
+        assert undone == []
+        if by_hand:
+            stranger = lab.orchestrator(engine, saga(*definition.steps, version=2))
+            with pytest.raises(UnknownDefinition):
+                await stranger.resolve("x", "fetched back")
+            assert await orchestrator.resolve("x", "fetched back") == "compensating"
+        else:
+            away = False
+            await orchestrator.retry("x")
+        assert await orchestrator.recover() == ["x"]
+        assert undone == (["b", "a"] if by_hand else ["p", "b", "a"])
+        ended = await orchestrator.status("x")
+        assert ended["status"] == "compensated"
+        assert ended["reason"] == "p: TimeoutError" + (
+            "; resolved: fetched back" if by_hand else ""
+        )
+
+    in_memory(scenario)
+
+
 def test_a_refused_pivot_turns_back() -> None:
     async def scenario(lab: Lab, engine: AsyncEngine) -> None:
         steps = (Step("a", fine, fine), Step("p", failing(Refused("no")), kind="pivot"))
