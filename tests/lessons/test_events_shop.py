@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from labkit.lessons.shared.two_ways import by_conductor, by_events
 from labkit.messaging import EventGraph, Outbox
 from labkit.sagas import Context, SagaDefinition
 from labkit.shop.choreography import order_services
+from labkit.shop.events import PaymentDeclined
 from labkit.sim import run
 from labkit.world import Crash, Fault, World
 
@@ -104,11 +106,28 @@ def test_a_conductor_sends_fewer_messages_and_half_of_its_orders_are_done_sooner
     assert half < other_half and 0.9 < slowest / other_slowest < 1.1
 
 
-def test_with_orders_down_only_events_go_on() -> None:
-    conductor = comparison.stopped({"shop": by_conductor}, "orders")
-    events = comparison.stopped({"shop": by_events}, "orders")
-    assert conductor.accepted == events.accepted == "3"
-    assert float(conductor.slowest.split()[0]) > float(events.slowest.split()[-1])
+def test_with_orders_down_equal_leases_make_a_tie_and_a_longer_one_keeps_the_conductor() -> None:
+    conductor, events = (
+        comparison.stopped({"shop": shop, "lease": 1.0}, "orders")
+        for shop in (by_conductor, by_events)
+    )
+    assert conductor.accepted == events.accepted == [3] * 3
+    for found in (conductor, events):
+        assert all(2.0 < slowest < 2.4 for slowest in found.slowest)
+    longer = comparison.stopped({"shop": by_conductor, "lease": 2.0}, "orders")
+    assert all(2.9 < slowest < 3.4 for slowest in longer.slowest)
+
+
+def test_the_slowest_wait_is_not_told_of_a_shop_whose_orders_have_not_ended() -> None:
+    too_soon = {"shop": by_conductor, "within": 0.5}
+    with pytest.raises(RuntimeError, match="not every order has ended"):
+        comparison.stopped(too_soon, "payments", [(1.45, 1)])
+
+
+def test_an_order_that_was_accepted_and_never_moved_waits_for_ever() -> None:
+    dark: list[Fault] = [Crash("warehouse", at=0.0)]
+    made = run(checkout, seed=1, args={"shop": by_conductor, "within": 1.0}, faults=dark)
+    assert waits(made) == {"order-1": inf}
 
 
 def test_the_graph_does_not_ask_for_an_undo() -> None:
@@ -119,6 +138,15 @@ def test_the_graph_does_not_ask_for_an_undo() -> None:
     cancel = next(iter(warehouse.reactions.values())).react
     orders.on(OrderSuspected, ends="cancelled")(cancel)
     assert _problems(services) == [] and OrderSuspected not in warehouse.reactions
+
+
+def test_a_known_event_for_a_suspected_order_changes_payments_alone() -> None:
+    _, _, payments, _ = services = order_services(lambda: 0.0)
+    charge = payments.reactions.pop(next(iter(fraud().reactions)))
+    payments.on(OrderCleared, emits=charge.emits)(charge.react)
+    graph = EventGraph.of([*services, fraud(no=PaymentDeclined)])
+    assert graph.problems() == []
+    assert set(graph.consumers("PaymentDeclined")) == {"orders", "warehouse"}
 
 
 def _problems(services: Any) -> list[str]:

@@ -152,23 +152,25 @@ NIGHT: dict[str, dict[str, Any]] = {
 }
 
 
-def asked(way: str, *faults: Fault) -> list[tuple[list[str], list[str]]]:
+def asked(way: str, *faults: Fault, seed: int = 12) -> list[tuple[list[str], list[str]]]:
     answers: list[tuple[list[str], list[str]]] = run(
-        night, seed=12, args=NIGHT[way], faults=faults
+        night, seed=seed, args=NIGHT[way], faults=faults
     ).result
     assert len(answers) == len(QUESTIONS) == len(ORDERS)
     return answers
 
 
-def test_at_night_both_know_why_and_the_conductor_also_where() -> None:
+@pytest.mark.parametrize("seed", [12, 1, 2, 3])
+def test_at_night_both_know_why_and_the_conductor_also_where(seed: int) -> None:
     dark = Crash("payments", at=1.9)
-    with_one, without = asked("conductor", dark), asked("events", dark)
+    with_one, without = (asked(way, dark, seed=seed) for way in ("conductor", "events"))
     assert [len(places) for _, places in with_one] == [1, 1, 1]
     assert [len(places) for _, places in without] == [5, 1, 1]
     assert with_one[0][0][-1] == "charge_payment is started"
-    assert without[0][0][-2:] == ["payments does not answer", "payments has 2 events to read"]
-    assert with_one[1][0][:3] == ["refund_payment", "release_stock", "cancel_order"]
-    assert sorted(without[1][0][:2]) == ["PaymentRefunded", "StockReleased"]
+    assert without[0][0][-2] == "payments does not answer"
+    assert without[0][0][-1] in [f"payments has {n} events to read" for n in (2, 3)]
+    assert "undone: refund_payment, release_stock, cancel_order; because: " in with_one[1][0][0]
+    assert "PaymentRefunded" in without[1][0][0] and "StockReleased" in without[1][0][0]
     for answers in (with_one, without):
         assert "AQ" in answers[1][0][-1] and answers[2][0] == ["order-3"]
 
@@ -178,10 +180,8 @@ def test_without_orders_the_conductor_says_nothing_and_the_others_what_they_know
     assert [answer for answer, _ in asked("conductor", dark)] == [["orders does not answer"]] * 3
     where, why, which = asked("events", dark)
     assert "shipping said ParcelBooked" in where[0] and "orders does not answer" in where[0]
-    assert (
-        sorted(why[0][:2]) == ["PaymentRefunded", "StockReleased"]
-        and why[0][-1] == "no parcels to 'AQ'"
-    )
+    assert "PaymentRefunded" in why[0][0] and "StockReleased" in why[0][0]
+    assert why[0][0].endswith("; because: no parcels to 'AQ'")
     assert which[0] == ["orders does not answer"]
 
 

@@ -27,10 +27,12 @@ def cdf(
     ylabel: str = "share of samples, %",
     subtitle: str | None = None,
     xscale: Scale = "linear",
+    from_zero: bool = False,
     measured: bool = False,
 ) -> Figure:
     """Draw the distribution of each of `samples` (label: values); the table has the nearest-rank
-    quantiles.
+    quantiles. `from_zero`: the horizontal axis begins at 0, so that distances are seen as shares of
+    the whole.
     """
     title, alt, xlabel, ylabel = (
         said("title", title),
@@ -52,6 +54,8 @@ def cdf(
         axes.set_ylim(0, 104)
         axes.set_yticks([0, 25, 50, 75, 100])
         axes.margins(x=0.02)
+        if from_zero:
+            axes.set_xlim(left=0)
         _name_the_lines(axes, ordered)
         rows = [
             (label, len(values), *(_quantile(values, share) for share in _QUANTILES))

@@ -30,11 +30,11 @@ class OrderSuspected:
     reason: str
 
 
-def fraud() -> Service:
-    """Checks an order as soon as its goods are set aside."""
+def fraud(no: type = OrderSuspected) -> Service:
+    """Checks an order as soon as its goods are set aside; `no` is the event for a suspected one."""
     service = Service("fraud")
 
-    @service.on(StockReserved, emits=(OrderCleared, OrderSuspected))
+    @service.on(StockReserved, emits=(OrderCleared, no))
     async def look(
         connection: AsyncConnection, event: StockReserved, envelope: Envelope
     ) -> Iterable[Any]:

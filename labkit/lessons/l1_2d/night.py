@@ -4,8 +4,8 @@ The first order is completed, the second is refused by shipping and undone, and 
 something is down (a fault). Either way the services' own routes are asked, and one that is down
 does not answer. `ask_conductor` asks the orchestrator's in `orders`. `ask_events` asks `orders`
 first, which keeps the reason and what it has heard, and where that is not enough every service for
-what it has said of the order, and the broker for who is behind. Each answer comes with the places
-that were asked.
+what it has said of the order, and the broker for who is behind: up to five places. Each answer
+comes with the places that were asked.
 
 Leaves out: a service that hears everything and keeps it by order, which would be one place to ask,
 and a moment behind."""
@@ -79,7 +79,8 @@ async def ask_conductor(world: World) -> list[Answer]:
         if step["status"] != "pending"
     ]
     undone = [step["name"] for step in second["compensations"] if step["status"] == "completed"]
-    answers = (steps, [*undone, second["reason"]], [saga["saga_id"] for saga in running])
+    why = [_undone(undone, [second["reason"]])]
+    answers = (steps, why, [saga["saga_id"] for saga in running])
     return [(answer, ["orders"]) for answer in answers]
 
 
@@ -110,9 +111,15 @@ async def ask_events(world: World) -> list[Answer]:
             event["type"] for event in known if event["type"].endswith(("Released", "Refunded"))
         ]
         reasons = [event["data"]["reason"] for event in known if "reason" in event["data"]]
-        return [first, ([*undone, *reasons], [*SERVICES]), (["orders does not answer"], ["orders"])]
+        why = ([_undone(undone, reasons)], [*SERVICES])
+        return [first, why, (["orders does not answer"], ["orders"])]
     open_orders = await _get(world, "orders", "open")
-    return [first, ([*mine["noted"], mine["reason"]], ["orders"]), (open_orders, ["orders"])]
+    why = ([_undone(mine["noted"], [mine["reason"]])], ["orders"])
+    return [first, why, (open_orders, ["orders"])]
+
+
+def _undone(what: list[str], reasons: list[str]) -> str:
+    return f"undone: {', '.join(what)}; because: {', '.join(reasons)}"
 
 
 def behind(group: dict[str, Any]) -> str | None:

@@ -6,8 +6,8 @@ from labkit.course.selftest import Question
 
 QUESTIONS = (
     Question(
-        "An order is undone: payments and warehouse both give something back. Why are events as "
-        "fast as the conductor here, although each hop costs more?",
+        "An order is undone: payments and warehouse both give something back. Why do such orders "
+        "take about as long by events as with the conductor, although each hop costs more?",
         [
             "The broker delivers an undo first",
             "Both services undo at the same time",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from labkit.lessons.shared.four_stores import End
@@ -50,7 +51,11 @@ async def checkout(
 
 
 def waits(run: Run) -> dict[str, float]:
-    """Seconds from the moment at which a customer came to the last thing done for the order."""
+    """Seconds from the moment at which a customer came to the last thing done for the order.
+
+    Infinite when nothing was done for an order that was accepted. An order that was never accepted
+    is left out."""
     came = {event.data["order"]: event.at for event in run.history.of("arrives")}
-    last = {event.data["order"]: event.at for event in run.history.of("settled")}
+    last = {event.data["order"]: inf for event in run.history.of("placed")}
+    last |= {event.data["order"]: event.at for event in run.history.of("settled")}
     return {order: last[order] - at for order, at in came.items() if order in last}

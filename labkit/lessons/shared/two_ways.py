@@ -74,14 +74,15 @@ async def by_events(
     relay_every: float = 0.5,
     at_once: bool = True,
     apart: bool = True,
+    lease: float = 1.0,
     services: Callable[[World], Iterable[Service]] | None = None,
 ) -> Shop:
     """Open the shop without a conductor, with this many stoves.
 
     A relay looks every `relay_every` seconds for what there is to publish; `at_once`: also as soon
-    as something was handled. `apart`: each service has a database of its own. `services`: other
-    reactions than labkit's. The history has what the broker must deliver again ("put off") and what
-    it sets aside ("dead")."""
+    as something was handled. `apart`: each service has a database of its own. `lease`: seconds that
+    the claim of a dead relay still holds. `services`: other reactions than labkit's. The history
+    has what the broker must deliver again ("put off") and what it sets aside ("dead")."""
     store = FourStores(world, apart)
     await store.open(stock)
     catalog = order_catalog()
@@ -107,7 +108,7 @@ async def by_events(
             bus,
             owner=world.new_id("relay-"),
             clock=world.clock,
-            lease=1.0,
+            lease=lease,
             within=1.0,
         )
         known = services(world) if services else order_services(world.clock)
@@ -160,13 +161,15 @@ async def by_conductor(
     *,
     retry: Retry = PATIENT,
     apart: bool = True,
+    lease: float = 1.0,
     define: Callable[[World, SagaDefinition], SagaDefinition] | None = None,
 ) -> Shop:
     """Open the shop with an orchestrator in `orders`; its operators' routes are served at
     `http://orders/sagas`.
 
     `retry`: how long it asks a participant that does not answer; as long as the order may take,
-    unless told otherwise. `define` changes labkit's definition of the order's saga."""
+    unless told otherwise. `lease`: seconds that the claim of a dead orchestrator outlasts the call
+    under way. `define` changes labkit's definition of the order's saga."""
     store = FourStores(world, apart)
     await store.open(stock)
 
@@ -191,7 +194,7 @@ async def by_conductor(
             store.of("orders", timeout=1.0),
             [definition],
             owner=owner,
-            lease=2.0,
+            lease=lease,
             within=1.0,
             **tools,
         )
