@@ -253,12 +253,6 @@ def test_a_figure_without_its_words_or_with_impossible_data_is_refused(draw: Any
         draw()
 
 
-def test_a_distribution_may_be_drawn_from_zero() -> None:
-    samples = {"a": [160.0, 238.0]}
-    far, near = (cdf(samples, xlabel="x", from_zero=yes, **WORDS).svg for yes in (True, False))
-    assert ">0</text>" in far[far.index("<g") :] and far != near
-
-
 def test_the_labels_of_curves_that_end_together_do_not_lie_on_one_another() -> None:
     ends = {"left waiting": [0.0, 100.0], "both": [95.0, 100.0], "sold twice": [95.0, 0.0]}
     svg = curve([0.1, 20.0], ends, title="t", alt="a", xlabel="x", ylabel="y").svg

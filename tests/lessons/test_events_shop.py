@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from math import inf
 from typing import Any
 
 import pytest
@@ -116,18 +115,6 @@ def test_with_orders_down_equal_leases_make_a_tie_and_a_longer_one_keeps_the_con
         assert all(2.0 < slowest < 2.4 for slowest in found.slowest)
     longer = comparison.stopped({"shop": by_conductor, "lease": 2.0}, "orders")
     assert all(2.9 < slowest < 3.4 for slowest in longer.slowest)
-
-
-def test_the_slowest_wait_is_not_told_of_a_shop_whose_orders_have_not_ended() -> None:
-    too_soon = {"shop": by_conductor, "within": 0.5}
-    with pytest.raises(RuntimeError, match="not every order has ended"):
-        comparison.stopped(too_soon, "payments", [(1.45, 1)])
-
-
-def test_an_order_that_was_accepted_and_never_moved_waits_for_ever() -> None:
-    dark: list[Fault] = [Crash("warehouse", at=0.0)]
-    made = run(checkout, seed=1, args={"shop": by_conductor, "within": 1.0}, faults=dark)
-    assert waits(made) == {"order-1": inf}
 
 
 def test_the_graph_does_not_ask_for_an_undo() -> None:
