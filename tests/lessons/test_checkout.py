@@ -9,7 +9,7 @@ import pytest
 from labkit.base import Refused
 from labkit.lessons.l1_2a.commits import commits, taken_over_after
 from labkit.lessons.l1_2a.killed_workers import POINTS, workers_are_killed
-from labkit.lessons.l1_2a.slow_payments import share_kept
+from labkit.lessons.l1_2a.slow_payments import DELAYS, outcomes
 from labkit.lessons.l1_2a.unlogged import unlogged
 from labkit.lessons.l1_2b.deploys import deployed
 from labkit.lessons.l1_2b.ingress import rolled_out
@@ -26,10 +26,10 @@ from labkit.lessons.shared.checkout import (
     post,
     tombstones,
 )
-from labkit.lessons.shared.driven import driven, standing_by
+from labkit.lessons.shared.driven import driven
 from labkit.sagas import Orchestrator, create_sagas
 from labkit.sim import run
-from labkit.world import Crash, World
+from labkit.world import Crash, Fault, Pause, World
 
 LABKIT = {"saga": driven(), "prepare": create_sagas}
 STEPS = [("charge", "charge"), ("reserve", "reserve"), ("book", "book")]
@@ -75,6 +75,58 @@ def test_a_tombstone_refuses_what_comes_after_its_undo_and_a_repeat_has_no_secon
     assert [event.kind for event in made.history.events] == ["charge", "refund"]
 
 
+def test_after_an_undo_a_repeated_request_does_not_get_its_old_answer() -> None:
+    """A tombstone that does not replace the answer (setdefault, ON CONFLICT DO NOTHING alone) lets
+    an orchestrator without a log believe, after a crash, that everything is still there.
+    """
+
+    def keeps_the_answer(service: Participant, verb: str, name: str) -> tuple[int, str]:
+        before = dict(service.answers)
+        answer = tombstones(service, verb, name)
+        service.answers |= before
+        return answer
+
+    faults: list[Fault] = [
+        Pause("carrier", after="book", for_=0.3),
+        Crash("orchestrator", after="refund", restart_after=1.0),
+    ]
+    for act, holds in ((tombstones, True), (keeps_the_answer, False)):
+        made = run(checkout, seed=None, args={"saga": unlogged, "act": act}, faults=faults)
+        assert end(made) == "none" and bool(SETTLED.check(made)) == holds
+
+
+@pytest.mark.parametrize("node", ["payments", "stock", "carrier"])
+def test_a_service_that_crashes_leaves_a_call_unknown(node: str) -> None:
+    for saga in (unlogged, driven()):
+        args = {**LABKIT, "saga": saga}
+        for at in (0.0, 0.003, 0.03):
+            made = run(checkout, seed=1, args=args, faults=[Crash(node, at=at, restart_after=1.0)])
+            assert SETTLED.check(made), made.history
+
+
+def test_a_500_is_unknown() -> None:
+    def broken(service: Participant, verb: str, name: str) -> tuple[int, str]:
+        return 500, "oops"
+
+    async def saga(world: World, data: dict[str, str]) -> str:
+        with pytest.raises(TimeoutError, match="charge: HTTP 500"):
+            await post(world, "charge", data["order"])
+        raise Refused("unknown")
+
+    assert run(checkout, args={"saga": saga, "act": broken}).result
+
+
+def test_a_customer_who_is_told_two_things_is_not_told_the_truth() -> None:
+    async def changes_its_mind(world: World, data: dict[str, str]) -> str:
+        world.record("answers", said="cancelled")
+        for verb in UNDO:
+            await post(world, verb, data["order"])
+        return "placed"
+
+    made = run(checkout, args={"saga": changes_its_mind})
+    assert end(made) == "all" and not SETTLED.check(made)
+
+
 def test_a_crash_grid_has_every_pair_of_crashes() -> None:
     grid = crash_grid(unlogged)
     assert len(grid[0]) == 3  # one event for each call
@@ -89,14 +141,17 @@ def test_a_saga_of_labkit_costs_a_commit_for_each_step_and_one_more() -> None:
 
 def test_a_standby_takes_over_when_the_claim_has_ended() -> None:
     for poll in (0.1, 0.5):
-        args = LABKIT | {"standby": standing_by(poll=poll)}
-        gaps = [taken_over_after(args, seed) for seed in (100, 101, 102)]
-        assert min(gaps) > 0.75 and max(gaps) < 0.85 + poll
+        for verb in UNDO:
+            phases = [taken_over_after(LABKIT, 100, verb, poll * n / 4, poll) for n in range(4)]
+            assert min(phases) > 0.75 and max(phases) < 0.85 + poll
+            assert max(phases) - min(phases) > 0.5 * poll  # the phase of the poll counts
 
 
 def test_with_tombstones_no_money_is_kept_on_other_seeds_either() -> None:
-    assert share_kept(driven_none, tombstones, 4, first_seed=500) > 0
-    assert share_kept(unlogged, tombstones, 4, first_seed=500) == 0
+    kept = "money without goods"
+    assert outcomes(driven_none, tombstones, 4, first_seed=500)[kept] > 0
+    ended = outcomes(unlogged, tombstones, 4, first_seed=500)
+    assert set(ended) == {"all", "none"} and ended.total() == DELAYS
 
 
 async def driven_none(world: World, data: dict[str, str]) -> str:

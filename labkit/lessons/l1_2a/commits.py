@@ -7,15 +7,18 @@ announced together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from labkit.base import Refused
-from labkit.lessons.shared.checkout import checkout, end
-from labkit.lessons.shared.driven import driven
+from labkit.lessons.shared.checkout import UNDO, checkout, end
+from labkit.lessons.shared.driven import driven, standing_by
 from labkit.sagas import Context, SagaDefinition, Step, create_sagas
 from labkit.sim import run
 from labkit.world import Crash, World
+
+POLL = 0.2  # seconds
 
 
 def commits(steps: int, refused_at: int | None = None) -> int:
@@ -44,14 +47,39 @@ def commits(steps: int, refused_at: int | None = None) -> int:
     return sum(message.label == "COMMIT" for message in sent)
 
 
-def taken_over_after(args: Mapping[str, Any], seed: int) -> float:
-    """Seconds from the charge, after which the orchestrator is gone for good, until the standby
-    worker of `args` first does something with a service.
+def takeovers(args: Mapping[str, Any], seeds: Iterable[int]) -> dict[str, list[float]]:
+    """For each verb after which the orchestrator dies: how long the order waits, on these seeds and
+    at four phases of the standby's poll.
     """
-    gone = [Crash("orchestrator", after="charge")]
-    made = run(checkout, seed=seed, args={**args, "patience": 3.0, "late": 0.0}, faults=gone)
+    phases = [POLL * quarter / 4 for quarter in range(4)]
+    return {
+        verb: [taken_over_after(args, seed, verb, phase) for seed in seeds for phase in phases]
+        for verb in UNDO
+    }
+
+
+def taken_over_after(
+    args: Mapping[str, Any],
+    seed: int,
+    verb: str = "charge",
+    begins: float = 0.0,
+    poll: float = POLL,
+) -> float:
+    """Seconds from the effect of `verb`, after which the orchestrator is gone for good, until a
+    standby worker first does something.
+
+    `begins`: when the standby looks for the first time; after that it looks every `poll` seconds.
+    """
+
+    async def standby(world: World) -> None:
+        await asyncio.sleep(begins)
+        await standing_by(poll=poll)(world)
+
+    gone = [Crash("orchestrator", after=verb)]
+    waiting = {"standby": standby, "patience": 3.0, "late": 0.0}
+    made = run(checkout, seed=seed, args={**args, **waiting}, faults=gone)
     assert end(made) == "all"
-    charged = made.history.of("charge")
-    assert len(charged) == 1
+    happened = made.history.of(verb)
+    assert len(happened) == 1
     first = min(event.at for event in made.history.events if event.node == "standby")
-    return first - charged[0].at
+    return first - happened[0].at

@@ -2,8 +2,9 @@
 (SIGKILL), one after the first commit, one after the first call, and so on. Then one more worker
 finds what they have left.
 
-The participants keep what they did in the same PostgreSQL, in transactions of their own, by key,
-and count every request. The workers are forked from one process that has imported everything, so
+The participants keep answers by key in the same PostgreSQL, in transactions of their own. They add
+a row to `effects` for each effect, and to `requests` for each request: both tables can hold more
+than one row for a key. The workers are forked from one process that has imported everything, so
 that starting them takes little time.
 
 Leaves out: refusals (the project's tests kill workers while sagas turn back as well), and a
@@ -54,8 +55,10 @@ def workers_are_killed() -> dict[str, Any] | None:
 def _definition(engine: AsyncEngine) -> SagaDefinition:
     async def call(context: Context) -> None:
         async with engine.begin() as connection:
-            done = "INSERT INTO effects VALUES (:key) ON CONFLICT DO NOTHING"
-            await connection.execute(text(done), {"key": context.key})
+            answer = "INSERT INTO answers VALUES (:key) ON CONFLICT DO NOTHING"
+            new = await connection.execute(text(answer), {"key": context.key})
+            if new.rowcount:
+                await connection.execute(text("INSERT INTO effects DEFAULT VALUES"))
             await connection.execute(text("INSERT INTO requests DEFAULT VALUES"))
 
     steps = [Step(verb, call, call, timeout=30.0) for verb in UNDO]
@@ -116,7 +119,8 @@ async def _prepare(url: str) -> None:
     engine = create_async_engine(url)
     await create_sagas(engine)
     async with engine.begin() as connection:
-        await connection.execute(text("CREATE TABLE effects (key text PRIMARY KEY)"))
+        await connection.execute(text("CREATE TABLE answers (key text PRIMARY KEY)"))
+        await connection.execute(text("CREATE TABLE effects (n serial PRIMARY KEY)"))
         await connection.execute(text("CREATE TABLE requests (n serial PRIMARY KEY)"))
     await engine.dispose()
 

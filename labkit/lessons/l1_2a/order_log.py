@@ -9,10 +9,13 @@ Leaves out: a claim on the order, and a log that does not answer. `labkit.sagas`
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from labkit.lessons.shared.checkout import post
-from labkit.world import World
+from labkit.world import Run, World
+
+PAUSE = 0.01  # seconds
 
 
 class Log(dict[str, str]):
@@ -33,7 +36,18 @@ class Log(dict[str, str]):
         self._world.record("step", saved=said)
 
 
+def saved(run: Run) -> list[str]:
+    """What was written into the log during a run, in order."""
+    return [event.data["saved"] for event in run.history.of("step") if "saved" in event.data]
+
+
 async def call(world: World, verb: str, order: str) -> None:
-    """Ask the verb's service, under the order's number. Raises `Refused` and `TimeoutError`."""
-    await post(world, verb, order)
+    """Ask the verb's service, under the order's number. Raises `Refused`, and `TimeoutError` after
+    a pause, so that a caller who asks again does not do so in a tight loop.
+    """
+    try:
+        await post(world, verb, order)
+    except TimeoutError:
+        await asyncio.sleep(PAUSE)
+        raise
     world.record("step", called=verb)

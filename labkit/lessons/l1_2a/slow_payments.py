@@ -1,4 +1,4 @@
-"""How often an order keeps the money when payments is slow: the experiment "build it", step 3, of
+"""How orders end when payments is slow: the experiment "build it", step 3, of
 lesson 1.2a.
 
 Payments takes an exponentially distributed time for a charge: half of it before it acts, half
@@ -7,6 +7,7 @@ before it answers. Twenty delays stand for the distribution, each at the middle 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from math import log
 
@@ -19,13 +20,20 @@ DELAYS = 20
 PATIENCE = 0.1  # seconds that the sagas of the lesson wait for an answer
 
 
-def share_kept(
+def kept(
     saga: Saga, act: Callable[[Participant, str, str], Answer], mean: float, first_seed: int = 0
 ) -> float:
-    """The share of orders, in percent, that end with money and without goods. `mean`: the mean
-    delay, as a multiple of the time-out.
+    """The share of orders, in percent, that end with money and without goods."""
+    return 100 * outcomes(saga, act, mean, first_seed)["money without goods"] / DELAYS
+
+
+def outcomes(
+    saga: Saga, act: Callable[[Participant, str, str], Answer], mean: float, first_seed: int = 0
+) -> Counter[str]:
+    """How many of the twenty orders end in which way. `mean`: the mean delay, as a multiple of the
+    time-out.
     """
-    kept = 0
+    ended: Counter[str] = Counter()
     for number in range(DELAYS):
         delay = -PATIENCE * mean * log(1 - (number + 0.5) / DELAYS)
         slow = {"charge": (delay / 2, delay / 2)}
@@ -34,5 +42,5 @@ def share_kept(
             seed=first_seed + number,
             args={"saga": saga, "act": act, "slow": slow},
         )
-        kept += end(made) == "money without goods"
-    return 100 * kept / DELAYS
+        ended[end(made)] += 1
+    return ended

@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
+import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -33,18 +34,22 @@ from labkit.world import Crash, Run, World
 
 UNDO = {"charge": "refund", "reserve": "release", "book": "cancel"}
 """What a service does, in the order of the saga, and what undoes it."""
+DO = {undo: verb for verb, undo in UNDO.items()}
 SERVICE = {"charge": "payments", "reserve": "stock", "book": "carrier"}
 SERVICE |= {UNDO[verb]: service for verb, service in SERVICE.items()}
+SERVICES = tuple(SERVICE[verb] for verb in UNDO)
 ORDER = {"user_id": "ada", "order": "order-7"}
 GOOD = ("all", "none")
 BAD = ("twice", "money without goods", "goods without money")
 """How an order can end: see `end`."""
-AXES = {
+GRIDS: dict[str, Any] = {
+    "good": GOOD,
+    "bad": BAD[:2],
     "xlabel": "first crash, after this event of the orchestrator",
     "ylabel": "second crash, events later (0: none)",
     "origin": (1, 0),
 }
-"""Of a heat map of a `crash_grid`."""
+"""Of a heat map of `crash_grid`s."""
 
 Answer = tuple[int, str]
 Saga = Callable[[World, dict[str, Any]], Coroutine[Any, Any, str]]
@@ -82,10 +87,15 @@ class Participant:
 
 
 def tombstones(service: Participant, verb: str, name: str) -> Answer:
-    """Answer a repeated request as before, and refuse what comes after its undo."""
+    """Answer a repeated request as before, and refuse what comes after its undo.
+
+    An undo writes its tombstone under the key of the request that it undoes. In a database both
+    then wait for each other at one row: see `labkit.lessons.l1_2a.refund_meets_charge`.
+    """
+    if verb in DO:
+        service.answers[DO[verb], name] = 409, "withdrawn"
+        return _once(service, verb, name)
     key = (verb, name)
-    if (UNDO.get(verb, ""), name) in service.answers:
-        return 409, "withdrawn"
     if key not in service.answers:
         service.answers[key] = _once(service, verb, name)
     return service.answers[key]
@@ -106,13 +116,20 @@ def _once(service: Participant, verb: str, name: str) -> Answer:
 
 
 async def post(world: World, verb: str, name: str, within: float = 0.1) -> str:
-    """Ask the verb's service; returns its answer. Raises `Refused` (it did not happen), or
-    `TimeoutError` after `within` seconds (nobody knows).
+    """Ask the verb's service; returns its answer.
+
+    Raises `Refused` on a 409 (it did not happen). Raises `TimeoutError` when nobody knows: after
+    `within` seconds, on a broken connection, and on any other status, such as a 500.
     """
-    async with asyncio.timeout(within), world.http(timeout=60) as http:
-        answer = await http.post(f"http://{SERVICE[verb]}/{verb}", json={"name": name})
+    try:
+        async with asyncio.timeout(within), world.http(timeout=60) as http:
+            answer = await http.post(f"http://{SERVICE[verb]}/{verb}", json={"name": name})
+    except httpx.TransportError as error:
+        raise TimeoutError(f"{verb}: the connection broke") from error
     if answer.status_code == 409:
         raise Refused(answer.json())
+    if answer.status_code != 200:
+        raise TimeoutError(f"{verb}: HTTP {answer.status_code}")
     return str(answer.json())
 
 
@@ -158,7 +175,10 @@ async def checkout(
 
 
 def end(run: Run) -> str:
-    """What is there at last, of what was done and not undone: one of `GOOD` or of `BAD`."""
+    """What is there at last, of what was done and not undone: one of `GOOD` or of `BAD`.
+
+    "money without goods": the customer has paid, and gets no parcel or no goods.
+    """
     count = Counter(event.kind for event in run.history.events)
     money, goods, parcel = (count[verb] - count[undo] for verb, undo in UNDO.items())
     if max(money, goods, parcel) > 1:
@@ -172,8 +192,11 @@ def _as_told(run: Run) -> bool | str:
     answers = run.history.of("answers")
     if not answers:
         return "the customer was never answered"
-    told = "all" if answers[-1].data["said"] in ("placed", "completed") else "none"
-    return end(run) == told or f"told {told}, ends with {end(run)}"
+    for answer in answers:  # one in each life of the orchestrator, and they must agree
+        told = "all" if answer.data["said"] in ("placed", "completed") else "none"
+        if end(run) != told:
+            return f"told {told}, ends with {end(run)}"
+    return True
 
 
 SETTLED = Invariant("the customer is told the truth", _as_told)
