@@ -4,9 +4,11 @@ the lessons' own.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from labkit.base import Refused
+from labkit.base import Refused, Retry
 from labkit.lessons.l1_2a.commits import commits, taken_over_after
 from labkit.lessons.l1_2a.killed_workers import POINTS, workers_are_killed
 from labkit.lessons.l1_2a.slow_payments import DELAYS, outcomes
@@ -26,8 +28,8 @@ from labkit.lessons.shared.checkout import (
     post,
     tombstones,
 )
-from labkit.lessons.shared.driven import driven
-from labkit.sagas import Orchestrator, create_sagas
+from labkit.lessons.shared.driven import calling, driven
+from labkit.sagas import Orchestrator, SagaDefinition, Step, create_sagas
 from labkit.sim import run
 from labkit.world import Crash, Fault, Pause, World
 
@@ -231,3 +233,22 @@ def test_new_code_drives_an_old_saga_only_with_the_old_definition() -> None:
     assert not without.result and without.history.of("nobody drives it")
     renamed = deployed([(1, STEPS)], [(1, [("pay", "charge"), *STEPS[1:]])])
     assert end(renamed) == "twice"
+
+
+def test_a_patient_undo_of_the_pivot_outlasts_a_carrier_that_is_away() -> None:
+    def define(world: World) -> SagaDefinition:
+        patient = Retry(attempts=200, most=1.0)
+        steps = [
+            Step(verb, calling(world, verb), calling(world, UNDO[verb]), undo_retry=patient)
+            for verb in ("reserve", "charge")
+        ]
+        book, cancel = calling(world, "book"), calling(world, "cancel")
+        options: dict[str, Any] = {"timeout": 0.3, "retry": Retry(attempts=2)}
+        last = Step("book", book, cancel, "pivot", undo_retry=patient, **options)
+        return SagaDefinition("checkout", 1, (*steps, last))
+
+    args = {"saga": driven(define), "prepare": create_sagas}
+    for seconds in (0.5, 10, 60):
+        away = [Crash("carrier", after="book", restart_after=seconds)]
+        made = run(checkout, seed=101, args=args, faults=away)
+        assert end(made) == "none" and SETTLED.check(made)

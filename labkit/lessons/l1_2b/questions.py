@@ -6,8 +6,8 @@ from labkit.course.selftest import Question
 
 QUESTIONS = (
     Question(
-        "A refund failed five times, and the saga is parked as compensation_failed. Somebody sends "
-        "the money back by hand. What now?",
+        "Payments refused the connection for a refund five times, and the saga is parked as "
+        "compensation_failed. Somebody sends the money back by hand. What now?",
         [
             "retry: the saga makes its call again",
             "resolve, with a note of what was done by hand",

@@ -1,6 +1,6 @@
 """A retry storm: the experiment "build it", step 2, of lesson 1.2b.
 
-A service has been down for ten seconds, and many sagas need it at once. It serves one request after
+A service has been down, and many sagas need it at once. It serves one request after
 the other, in the order of arrival, and does not know which callers have given up. A repeated
 request has no second effect and costs as much as the first.
 
@@ -28,10 +28,11 @@ AFTERWARDS = 40.0  # seconds that we look on once the service is back
 
 
 async def storm(
-    world: World, callers: int, retry: Retry, patience: float, afterwards: float
+    world: World, callers: int, retry: Retry, patience: float, afterwards: float, outage: float
 ) -> list[float]:
     """When the callers heard an answer, in seconds since payments is back, in order. Each waits for
-    an answer for `patience` seconds, and then tries again. We look on for `afterwards` seconds.
+    an answer for `patience` seconds, and then tries again. We look on for `afterwards` seconds
+    after the `outage`.
     """
     one_at_a_time = asyncio.Semaphore(1)
     heard: list[float] = []
@@ -47,7 +48,7 @@ async def storm(
             while True:
                 with suppress(Exception):
                     await http.post(f"http://payments/{name}")
-                    heard.append(world.now() - OUTAGE)
+                    heard.append(world.now() - outage)
                     return
                 attempt += 1
                 await asyncio.sleep(retry.wait(attempt, world.rng))
@@ -55,7 +56,7 @@ async def storm(
     world.serve("payments", Starlette(routes=[Route("/{name}", serve, methods=["POST"])]))
     for name in range(callers):
         world.node("sagas").start(saga, name, daemon=True)
-    await asyncio.sleep(OUTAGE + afterwards)
+    await asyncio.sleep(outage + afterwards)
     return heard
 
 
@@ -68,20 +69,22 @@ def waits(
     jitter: float = 0.5,
     timeout: float = 1.0,
     afterwards: float = AFTERWARDS,
+    outage: float = OUTAGE,
     seed: int = 12,
 ) -> list[float]:
     """When the callers heard an answer. Each tries again for ever, after waits that grow by
     `factor` from `first` seconds up to `most` seconds.
     """
     retry = Retry(attempts=math.inf, first=first, factor=factor, most=most, jitter=jitter)
-    down = [Crash("payments", at=0, restart_after=OUTAGE)]
-    args = {"callers": callers, "retry": retry, "patience": timeout, "afterwards": afterwards}
+    down = [Crash("payments", at=0, restart_after=outage)]
+    args = {"callers": callers, "retry": retry, "patience": timeout}
+    args |= {"afterwards": afterwards, "outage": outage}
     made = run(storm, seed=seed, args=args, faults=down, max_steps=3_000_000)
     return list(made.result)
 
 
 def load(callers: int, wait: float, timeout: float = 1.0) -> float:
     """The load that callers without an answer offer, as a multiple of what the service can do.
-    `wait`: seconds, on average, from giving up to the next attempt.
+    `wait`: the mean of the seconds from giving up to the next attempt.
     """
     return callers * WORK / (wait + timeout)
