@@ -27,7 +27,7 @@ STATE = """() => {
   return prompts.some(text => /\\[\\d+\\]/.test(text)) ? 'done' : 'blank';
 }"""
 FIGURES = """() => {
-  const found = document.querySelectorAll('.jp-RenderedImage img, .jp-RenderedSVG :is(img, svg)');
+  const found = document.querySelectorAll('.jp-OutputArea-output img');
   return [...found].map(each => {
     const box = each.getBoundingClientRect();
     return box.width > 10 && box.height > 10 && each.naturalWidth !== 0;

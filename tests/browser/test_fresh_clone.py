@@ -116,7 +116,7 @@ IMAGE = "<img {} src='data:image/svg+xml;utf8," + SVG.replace("'", "%22").replac
     [
         ({"text/html": IMAGE.format("alt='a square'")}, Look(1, 0, 0, [])),
         ({"text/html": IMAGE.format("")}, Look(1, 0, 1, [])),
-        ({"text/html": "<img alt='gone' src='data:image/png;base64,AAAA'>"}, Look(0, 1, 0, [])),
+        ({"text/html": "<img alt='a square' src='data:image/png;base64,AAAA'>"}, Look(0, 1, 0, [])),
         ({"image/svg+xml": SVG}, Look(0, 0, 0, [])),
     ],
 )

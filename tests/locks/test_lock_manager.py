@@ -157,9 +157,10 @@ def test_a_lease_on_several_keys_is_lost_when_one_of_them_is(server: Server) -> 
 def test_carts_that_name_their_keys_in_every_order_do_not_deadlock(server: Server) -> None:
     async def scenario(redis: Redis) -> None:
         inside: set[str] = set()
+        locks = manager(redis, wait=60.0)  # one for all: each would give the same ids
 
         async def cart(keys: tuple[str, ...]) -> None:
-            async with manager(redis, wait=60.0).hold(*keys[:2]) as lease:
+            async with locks.hold(*keys[:2]) as lease:
                 assert not inside & set(lease.keys)
                 inside.update(lease.keys)
                 await asyncio.sleep(0.001)
