@@ -69,12 +69,15 @@ class Finding:
         return self.run is None
 
     def __repr__(self) -> str:
-        searched = f"{self.runs} runs, {self.plans} fault plans"
         return (
-            f"<{self.verdict.status}: {self.verdict.claim}; {searched}>"
+            f"<{self.verdict.status}: {self.verdict.claim}; {_searched(self.runs, self.plans)}>"
             if self.run is None
             else f"<{self.verdict!r}; {self.run.call()}>"
         )
+
+
+def _searched(runs: int, plans: int) -> str:
+    return f"{runs} runs, {f'{plans} fault plans' if plans > 1 else 'without faults'}"
 
 
 class _Broken(Exception):
@@ -184,7 +187,7 @@ def falsify(
             partial(_replay, scenario, found.run, options),
         )
     return Finding(
-        Verdict("holds", invariant.claim, f"{count} runs, {len(tried)} fault plans"),
+        Verdict("holds", invariant.claim, _searched(count, len(tried))),
         None,
         count,
         len(tried),

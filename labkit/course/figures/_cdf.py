@@ -15,7 +15,7 @@ from labkit.course.figures._labels import Box, Places, Point
 from labkit.course.figures._style import DASHES, TEXT_SIZE, colour, styled
 from labkit.course.figures.text import columns, said
 
-_QUANTILES = (50, 90, 99, 100)
+_QUANTILES = (50, 90, 100)
 
 
 def cdf(
@@ -61,7 +61,7 @@ def cdf(
             (label, len(values), *(_quantile(values, share) for share in _QUANTILES))
             for label, values in ordered.items()
         ]
-        data = f"{xlabel}\n" + columns(("", "samples", "p50", "p90", "p99", "max"), rows)
+        data = f"{xlabel}\n" + columns(("", "samples", "p50", "p90", "max"), rows)
         return finished(sheet, title=title, alt=alt, data=data, measured=measured)
 
 
