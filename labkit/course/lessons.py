@@ -20,13 +20,14 @@ from labkit.course.shown import Shown
 
 @dataclass(frozen=True)
 class Lesson:
-    """A notebook: its number ("1.1a", "00"), its title, and the minutes it takes (None when it does
-    not say).
+    """A notebook: its number ("1.1a", "00"), its title, and the minutes that it takes to read and
+    to do its exercises (None when it does not say).
     """
 
     number: str
     title: str
     minutes: int | None
+    exercise_minutes: int | None = None
 
 
 def lessons(folder: Path) -> list[Lesson]:
@@ -44,7 +45,13 @@ def _lesson(path: Path) -> Lesson:
         text = ""
     title = re.search(r"^#\s+(.+?)\s*$", text, re.M)
     minutes = re.search(r"(\d+)\s*min", text)
-    return Lesson(number, title[1] if title else path.stem, int(minutes[1]) if minutes else None)
+    exercises = re.search(r"(\d+)\s*minutes of exercises", text)
+    return Lesson(
+        number,
+        title[1] if title else path.stem,
+        int(minutes[1]) if minutes else None,
+        int(exercises[1]) if exercises else None,
+    )
 
 
 def map_of(

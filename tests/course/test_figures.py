@@ -210,7 +210,7 @@ def test_the_tables_hold_the_data() -> None:
     line, grid, distribution, ratios, _ = [str(figure.table()) for figure in one_of_each()]
     assert line.splitlines()[3].split() == ["2", "4", "3", "5", "1"]
     assert grid.splitlines()[2].split() == ["y", "2", "✗", "3"]
-    assert distribution.splitlines()[2].split() == ["poll", "3", "2", "3", "3", "3"]
+    assert distribution.splitlines()[2].split() == ["poll", "3", "2", "3", "3"]
     assert ratios.splitlines()[1].split() == ["ours", "1.04"]
 
 
@@ -258,3 +258,9 @@ def test_the_labels_of_curves_that_end_together_do_not_lie_on_one_another() -> N
     svg = curve([0.1, 20.0], ends, title="t", alt="a", xlabel="x", ylabel="y").svg
     heights = sorted(float(re.search(rf'y="([\d.]+)"[^>]*>{label}<', svg)[1]) for label in ends)  # type: ignore[index]
     assert all(lower - upper > 8 for upper, lower in itertools.pairwise(heights))
+
+
+def test_a_distribution_begins_at_zero_where_that_is_asked() -> None:
+    waits = {"poll": [150.0, 160.0, 170.0]}
+    drawn = [cdf(waits, xlabel="wait, ms", from_zero=zero, **WORDS) for zero in (True, False)]
+    assert [re.findall(r">([\d.]+)<", figure.svg)[0] for figure in drawn] == ["0", "150.0"]

@@ -20,13 +20,22 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_its_table_lists_every_lesson_with_its_title_and_minutes() -> None:
-    rows = re.findall(r"^\| \[(.+?)\]\(notebooks/(.+?)\) \| (\d+) \|", README, re.M)
+    cells = r"^\| \[(.+?)\]\(notebooks/(.+?)\) \| (\d+) \| (\d*) ?\|"
+    rows = re.findall(cells, README, re.M)
     files = sorted((ROOT / "notebooks").glob("*.ipynb"))
-    assert [name for _, name, _ in rows] == [path.name for path in files]
+    assert [name for _, name, *_ in rows] == [path.name for path in files]
     found = lessons(ROOT / "notebooks")
-    assert [(title, int(minutes)) for title, _, minutes in rows] == [
-        (lesson.title, lesson.minutes) for lesson in found
+    assert [(title, minutes, exercises) for title, _, minutes, exercises in rows] == [
+        (lesson.title, str(lesson.minutes), str(lesson.exercise_minutes or "")) for lesson in found
     ]
+
+
+def test_a_head_promises_what_its_exercises_say() -> None:
+    for path, lesson in zip(
+        sorted((ROOT / "notebooks").glob("*.ipynb")), lessons(ROOT / "notebooks"), strict=True
+    ):
+        labels = re.findall(r"### \d · .+?\([\w-]+, (\d+) minutes\)", path.read_text("utf-8"))
+        assert sum(map(int, labels)) == (lesson.exercise_minutes or 0), path.name
 
 
 def test_its_picture_is_the_one_the_lesson_draws() -> None:

@@ -18,6 +18,7 @@ class Row:
     title: str
     file: str
     minutes: str
+    exercises: str
     section: str
 
 
@@ -30,8 +31,9 @@ def introduction(text: str) -> tuple[str, list[str]]:
 
 def rows(text: str) -> list[Row]:
     """The lessons in the order of the table."""
-    found = re.findall(r"^\| \[(.+?)\]\(notebooks/(.+?)\) \| (.+?) \| ?(.*?) ?\|$", text, re.M)
-    return [Row(*cells) for cells in found]
+    cells = r"^\| \[(.+?)\]\(notebooks/(.+?)\) \| (.+?) \| ?(.*?) ?\| ?(.*?) ?\|$"
+    found = re.findall(cells, text, re.M)
+    return [Row(*row) for row in found]
 
 
 def packages(text: str) -> list[str]:

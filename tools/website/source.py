@@ -128,11 +128,12 @@ def card(row: readme.Row) -> str:
     number = number_of(row)
     title = without_number(row.title)
     page = "lessons/" + row.file.removesuffix(".ipynb") + ".html"
+    exercises = f", exercises {escape(row.exercises)} min" if row.exercises else ""
     section = f'<p class="section" lang="es">{escape(row.section)}</p>' if row.section else ""
     return (
         f'<li><a href="{page}"><span class="number">{escape(number)}</span>'
         f'<span class="title">{escape(title)}</span></a> '
-        f'<span class="minutes">{escape(row.minutes)} min</span>'
+        f'<span class="minutes">{escape(row.minutes)} min{exercises}</span>'
         f'<p class="problem">{_plain(problem(NOTEBOOKS / row.file))}</p>{section}</li>'
     )
 
