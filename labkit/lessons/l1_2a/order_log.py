@@ -28,7 +28,7 @@ class Log(dict[str, str]):
         for what, how in found.items():
             self[what.decode()] = how.decode()
 
-    async def save(self, **changes: str) -> None:
+    async def save(self, changes: dict[str, str]) -> None:
         """One write, on disk when this returns."""
         self.update(changes)
         await self._redis.hset(self._order, mapping=dict[Any, Any](changes))

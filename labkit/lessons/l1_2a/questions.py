@@ -33,7 +33,8 @@ QUESTIONS = (
         },
     ),
     Question(
-        "After a crash our log says charge: done, reserve: undone. What next?",
+        "An order is charged, then reserved, then booked. After a crash its log "
+        "says charge: done, reserve: undone. What next?",
         [
             "Reserve once more, and go on",
             "Refund",

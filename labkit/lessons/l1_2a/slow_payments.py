@@ -1,5 +1,4 @@
-"""How orders end when payments is slow: the experiment "build it", step 3, of
-lesson 1.2a.
+"""How orders end when payments is slow: the experiment "what it costs" of lesson 1.2a.
 
 Payments takes an exponentially distributed time for a charge: half of it before it acts, half
 before it answers. Twenty delays stand for the distribution, each at the middle of its twentieth.
@@ -14,17 +13,8 @@ from math import log
 from labkit.lessons.shared.checkout import Answer, Participant, Saga, checkout, end
 from labkit.sim import run
 
-MEANS = (0.25, 0.5, 1, 2, 4, 8)
-"""Mean delays to try, as multiples of the time-out."""
 DELAYS = 20
 PATIENCE = 0.1  # seconds that the sagas of the lesson wait for an answer
-
-
-def kept(
-    saga: Saga, act: Callable[[Participant, str, str], Answer], mean: float, first_seed: int = 0
-) -> float:
-    """The share of orders, in percent, that end with money and without goods."""
-    return 100 * outcomes(saga, act, mean, first_seed)["money without goods"] / DELAYS
 
 
 def outcomes(
