@@ -1,5 +1,5 @@
 """An orchestrator without a log, for lesson 1.2a: with services that remember it needs none, as
-long as somebody sends the order again after a crash. It also undoes a call whose outcome is unknown.
+long as somebody sends the order again after a crash. It also undoes what is unknown.
 """
 
 from __future__ import annotations
