@@ -29,7 +29,7 @@ from labkit.inventory.transitions import find_where
 from labkit.sim import crashes, falsify, lost_replies, partitions, pauses, run
 from labkit.world import Crash, Partition, World
 from tests.inventory.shelf import Shelf, filled, moments_of, on
-from tests.support.depth import runs
+from tests.support.depth import runs, sampled
 
 
 def both(database: str, tmp_path: Any, scenario: Any) -> None:
@@ -223,6 +223,7 @@ def _agree(run: Any) -> str | None:
 AGREE = Invariant("every hold is decided once, and both sites say the same", _agree)
 
 
+@pytest.mark.search
 def test_a_forwarder_that_crashes_anywhere_loses_and_doubles_nothing() -> None:
     """At every moment of its calm run until it is done."""
     calm = run(two_sites, seed=None)
@@ -231,7 +232,7 @@ def test_a_forwarder_that_crashes_anywhere_loses_and_doubles_nothing() -> None:
         calm.history, "west", until=max(event.at for event in calm.history.of("committing")) + 0.01
     )
     assert len(when) > 40
-    for moment in when:
+    for moment in sampled(when):
         done = run(two_sites, seed=None, faults=[Crash("west", at=moment, restart_after=0.5)])
         assert _agree(done) is None, (moment, _agree(done))
 

@@ -32,7 +32,7 @@ from labkit.inventory.stock import create_inventory, inventory
 from labkit.sim import crashes, falsify, lost_replies, partitions, pauses, run, sweep
 from labkit.world import Crash, Run, World
 from tests.inventory.shelf import moments_of
-from tests.support.depth import UNTIL_FOUND, runs
+from tests.support.depth import UNTIL_FOUND, runs, sampled
 
 STOCK = 2
 TTL = 2.0
@@ -279,6 +279,7 @@ async def three_overdue(world: World) -> dict[str, Any]:
     }
 
 
+@pytest.mark.search
 def test_a_sweeper_that_crashes_anywhere_loses_nothing_and_expires_nothing_twice() -> None:
     """At every moment of its calm run: after each message it sent or got, so before and after each
     commit.
@@ -295,7 +296,7 @@ def test_a_sweeper_that_crashes_anywhere_loses_nothing_and_expires_nothing_twice
         for kind in ("committing", "expired")
         for nth in range(1, min(4, kinds.count(kind)) + 1)
     ]
-    for crash in crashing:
+    for crash in sampled(crashing):
         done = run(three_overdue, seed=None, faults=[crash]).result
         assert done["left"] == 3 and len(done["expired"]) == len(set(done["expired"])) == 3, crash
         assert (done["live"], done["wrong"]) == ("held", []), crash

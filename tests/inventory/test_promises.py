@@ -36,7 +36,7 @@ from labkit.inventory.transitions import find_where
 from labkit.sim import crashes, falsify, lost_replies, pauses, run
 from labkit.world import Crash, Run, World
 from tests.inventory.shelf import Shelf, filled, moments_of, on
-from tests.support.depth import examples, runs
+from tests.support.depth import examples, runs, sampled
 
 Cart = list[tuple[str, int]]
 
@@ -390,6 +390,7 @@ DECIDED = Invariant(
 )
 
 
+@pytest.mark.search
 def test_a_worker_that_crashes_anywhere_changes_no_decision_and_tears_no_event_from_it() -> None:
     """At every moment of its calm run: after each message it sent or got, so before and after each
     commit.
@@ -399,7 +400,7 @@ def test_a_worker_that_crashes_anywhere_changes_no_decision_and_tears_no_event_f
     last = max(event.at for event in calm.history.of("confirmed", "cancelled"))
     when = moments_of(calm.history, "worker-0", until=last + 0.01)
     assert len(when) > 60
-    for moment in when:
+    for moment in sampled(when):
         done = run(a_queue, seed=None, faults=[Crash("worker-0", at=moment, restart_after=0.5)])
         assert done.result == WELL, moment
 

@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import Phase
 
 import labkit.sim
 from labkit import world
 from labkit.check import Invariant, Verdict
 from labkit.course import Result, check
+from labkit.sim import search
 from labkit.sim.loop_thread import in_loop_thread
 from labkit.sim.running import execute
 from labkit.sim.search import Finding
@@ -59,10 +61,14 @@ def checked(exercise: str, answer: Any) -> Result:
     """What `check` says of a wrong answer, once in a session; tests only read it.
 
     The deep profile searches. The quick one repeats the kept run, and searches only when that does
-    not fail."""
-    kept = kept_runs(path_of(exercise)).get(exercise, {}).get(answer.__name__)
-    if DEPTH.anew or kept is None:
+    not fail. Where none is kept, because the answer raises or misunderstands, the quick profile
+    takes the first run that fails."""
+    if DEPTH.anew:
         return check(exercise, answer)
+    kept = kept_runs(path_of(exercise)).get(exercise, {}).get(answer.__name__)
+    if kept is None:
+        with unshrunk():
+            return check(exercise, answer)
     with replaying(kept):
         result = check(exercise, answer)
     if result.status in ("failed", "error"):
@@ -73,6 +79,19 @@ def checked(exercise: str, answer: Any) -> Result:
         stacklevel=2,
     )
     return check(exercise, answer)
+
+
+@contextmanager
+def unshrunk() -> Iterator[None]:
+    """In the block, a search ends with the first run that fails, and does not make it smaller."""
+    settings = search.settings
+
+    def without_shrinking(**given: Any) -> Any:
+        return settings(**{**given, "phases": (Phase.generate,)})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "settings", without_shrinking)
+        yield
 
 
 @contextmanager

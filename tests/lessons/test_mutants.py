@@ -13,12 +13,10 @@ from typing import Any
 from zlib import crc32
 
 import pytest
-from hypothesis import Phase
 
 from labkit.course import Result, check
-from labkit.sim import search
 from tests.lessons.handed_in import Exercise, exercises
-from tests.lessons.kept_runs import kept_runs, replaying, told
+from tests.lessons.kept_runs import kept_runs, replaying, told, unshrunk
 from tests.support.depth import DEPTH
 from tests.support.keeping import OF_A_MUTANT, path_of
 from tests.support.mutants import Mutant, mutants
@@ -37,24 +35,12 @@ of_each_answer = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture
-def unshrunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A search stops at the first run that fails: nobody looks at it."""
-    settings = search.settings
-
-    def without_shrinking(**given: Any) -> Any:
-        return settings(**{**given, "phases": (Phase.generate,)})
-
-    monkeypatch.setattr(search, "settings", without_shrinking)
-
-
 @pytest.mark.search
 @pytest.mark.skipif(not DEPTH.anew, reason="the quick profile repeats a sample")
 @of_each_answer
 def test_every_mutant_is_caught_or_explained(
     exercise: Exercise,
     answer: Any,
-    unshrunk: None,
     record_property: Callable[[str, object], None],
     request: pytest.FixtureRequest,
 ) -> None:
@@ -64,7 +50,8 @@ def test_every_mutant_is_caught_or_explained(
     explained = _explained(exercise, answer)
     passed, runs = [], {}
     for mutant in mutants(answer):
-        result = check(exercise.id, mutant.answer)
+        with unshrunk():
+            result = check(exercise.id, mutant.answer)
         if not _caught(result):
             passed.append(mutant.name)
         elif result.run is not None and mutant.name not in explained:

@@ -56,6 +56,30 @@ def test_the_deep_profile_is_deeper_everywhere() -> None:
     assert all(DEEP.runs[cost] >= 10 * QUICK.runs[cost] for cost in QUICK.runs)
     assert all(DEEP.examples[cost] >= 10 * QUICK.examples[cost] for cost in QUICK.examples)
     assert DEEP.answers is None and DEEP.anew and not QUICK.anew
+    assert DEEP.every == 1 < QUICK.every
+
+
+def not_searching(source: str) -> Iterator[str]:
+    """The tests that take a sample in the quick profile, and that the deep one does not run."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.FunctionDef) or not node.name.startswith("test_"):
+            continue
+        calls = [part.func for part in ast.walk(node) if isinstance(part, ast.Call)]
+        samples = any(isinstance(call, ast.Name) and call.id == "sampled" for call in calls)
+        marks = [ast.unparse(decorator) for decorator in node.decorator_list]
+        if samples and "pytest.mark.search" not in marks:
+            yield node.name
+
+
+def test_the_deep_profile_runs_every_test_that_takes_a_sample() -> None:
+    files = (ROOT / "tests").rglob("*.py")
+    assert [name for path in files for name in not_searching(path.read_text("utf-8"))] == []
+
+
+def test_a_sample_that_the_deep_profile_would_not_complete_is_seen() -> None:
+    bare = "def test_it():\n    for moment in sampled([1, 2]): ..."
+    assert list(not_searching(bare)) == ["test_it"]
+    assert list(not_searching("@pytest.mark.search\n" + bare)) == []
 
 
 def pytest_of(folder: Path, source: str, *options: str, depth: str = "quick") -> str:

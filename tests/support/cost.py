@@ -78,6 +78,7 @@ class Costs:
             folders[nodeid.partition("::")[0].rpartition("/")[0]] += spent
         slowest = sorted(self.seconds.items(), key=lambda pair: -pair[1])[:SLOWEST]
         told = {
+            "tests": {name: round(spent, 3) for name, spent in self.cpu.items()},
             "cpu": {folder: round(spent, 1) for folder, spent in sorted(folders.items())},
             "of a lesson": OF_A_LESSON,
             "slowest": [[round(spent, 1), nodeid] for nodeid, spent in slowest],

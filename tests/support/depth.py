@@ -10,14 +10,15 @@ otherwise is refused at collection."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from zlib import crc32
 
 import pytest
 from hypothesis import settings
 
+T = TypeVar("T")
 Cost = Literal["dear", "fair", "cheap"]
 """Of a run: a whole shop; a few services and a database; locks on one Redis. Of an example: one
 that opens databases, one that calls a service, plain computation."""
@@ -25,7 +26,8 @@ that opens databases, one that calls a service, plain computation."""
 
 @dataclass(frozen=True)
 class Depth:
-    """A profile: the runs of a `falsify`, the examples of a property, the steps of a state machine.
+    """A profile: the runs of a `falsify`, the examples of a property, the steps of a state machine,
+    and of the moments at which a test lets something crash, every how many it takes.
 
     `answers` bounds the schedules that a right answer to an exercise must survive (None: the whole
     budget that a reader's answer gets). `anew`: wrong answers are searched for their smallest
@@ -35,6 +37,7 @@ class Depth:
     runs: Mapping[Cost, int]
     examples: Mapping[Cost, int]
     steps: int
+    every: int
     answers: int | None
     anew: bool
 
@@ -44,7 +47,8 @@ QUICK = Depth(
     runs={"dear": 10, "fair": 25, "cheap": 40},
     examples={"dear": 12, "fair": 40, "cheap": 120},
     steps=25,
-    answers=36,
+    every=3,
+    answers=15,
     anew=False,
 )
 DEEP = Depth(
@@ -52,6 +56,7 @@ DEEP = Depth(
     runs={"dear": 100, "fair": 250, "cheap": 600},
     examples={"dear": 150, "fair": 400, "cheap": 3000},
     steps=40,
+    every=1,
     answers=None,
     anew=True,
 )
@@ -85,6 +90,14 @@ def examples(cost: Cost, **options: Any) -> settings:
 def of_a_machine(cost: Cost) -> settings:
     """The settings of a state machine, for its test case."""
     return examples(cost, stateful_step_count=DEPTH.steps)
+
+
+def sampled(moments: Sequence[T]) -> Sequence[T]:
+    """Of the moments at which a test lets something crash, those that this profile takes: all of
+    them, or the first and every third after it. A test that samples is marked `search`, so that the
+    deep profile runs it.
+    """
+    return moments[:: DEPTH.every]
 
 
 # -- the plugin

@@ -112,11 +112,11 @@ class View:
 def view(
     subject: Run | History,
     *,
-    kinds: Sequence[str] | None,
-    nodes: Sequence[str] | None,
-    hide: Sequence[str],
-    start: float | None,
-    end: float | None,
+    kinds: Sequence[str] | None = None,
+    nodes: Sequence[str] | None = None,
+    hide: Sequence[str] = (),
+    start: float | None = None,
+    end: float | None = None,
     names: Mapping[str, str] | None = None,
     marks: Mapping[str, float] | None = None,
 ) -> View:
