@@ -5,7 +5,7 @@ Ada and Bob are two Python processes at one Valkey server. Each takes the lock, 
 the stove, and writes itself down. Ada's process is stopped right after her read, for longer than
 the lease, and continued when Bob has finished.
 
-Leaves out: virtual time. This takes a few seconds, because the lease has to run out.
+Leaves out: virtual time. This takes a second or two: processes start, and the lease runs out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from labkit import real
 from labkit.lessons.l1_1a.customers import Store
 from labkit.locks import LockManager, RedisFencedStore
 
-LEASE = 1.5
+LEASE = 0.8
 LOCKS = ("redis-py's lock", "labkit's lock")
 STORES = ("plain store", "fenced store")
 CASES = ((LOCKS[0], STORES[0]), (LOCKS[1], STORES[0]), (LOCKS[1], STORES[1]))
@@ -55,20 +55,22 @@ def one_is_stopped(lock: str, store: str) -> dict[str, str] | None:
     if lock not in LOCKS or store not in STORES:
         raise ValueError(f"lock must be one of {LOCKS} and store one of {STORES}")
     with suppress(real.ServerUnavailable), real.valkey() as url:
-        ada = _start(url, "ada", lock, store)
+        ada, bob = (_start(url, customer, lock, store) for customer in ("ada", "bob"))
         try:
+            _go_on(ada)
             assert ada.stdout is not None
             ada.stdout.readline()  # "read"
             process = psutil.Process(ada.pid)
             process.suspend()  # SIGSTOP
             _go_on(ada)  # it will, once it runs again
-            bob = _start(url, "bob", lock, store)
+            _go_on(bob)
             _go_on(bob)
             told_bob = bob.communicate(timeout=30)[0].split("\n")[1]
             process.resume()  # SIGCONT
             told_ada = ada.communicate(timeout=30)[0].split("\n")[0]
         finally:
             ada.kill()
+            bob.kill()
         return {"ada": told_ada, "bob": told_bob, "store": _kept(url, store)}
     print("no Valkey can be started on this machine; the lesson goes on without it")
     return None
@@ -80,7 +82,7 @@ def _start(url: str, customer: str, lock: str, store: str) -> subprocess.Popen[s
 
 
 def _go_on(process: subprocess.Popen[str]) -> None:
-    """Let a process that has read the store finish its computation."""
+    """Let a process take the lock; or, when it has read the store, finish its computation."""
     assert process.stdin is not None
     process.stdin.write("\n")
     process.stdin.flush()
@@ -113,6 +115,7 @@ async def _hold(redis: Redis, lock: str) -> AsyncIterator[int]:
 
 async def _order(url: str, customer: str, lock: str, store: str) -> str:
     async with Redis.from_url(url) as redis:
+        sys.stdin.readline()  # both processes are started at once, and take the lock in turn
         try:
             async with _hold(redis, lock) as token:
                 buyers = (await _shelf(redis, store).read("stove", token=token) or "").split()
