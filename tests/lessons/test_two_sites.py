@@ -222,6 +222,19 @@ def test_a_quota_is_sold_to_the_last_unit_and_never_beyond_whatever_is_cut(
     assert oversold(made) == 0 and made.result == 0 and taken_back(made) == []
 
 
+@pytest.mark.parametrize("seed", [2, 4])
+def test_where_there_is_enough_a_promise_is_kept_and_a_quota_may_lie_at_the_wrong_site(
+    seed: int,
+) -> None:
+    """The figure of lesson 1.1d shows one run a point; here are others."""
+    market = {"stock": 40, "every": {"east": 3.0, "west": 1.0}, "settle": 6.0}
+    kept = run(two_sites, seed=seed, args={"make": promise, **market}, faults=cut_off(20))
+    assert taken_back(kept) == [] and statuses(kept, "west") == {201: SECONDS}
+    away = run(two_sites, seed=seed, args={"make": quota, **market}, faults=cut_off(20))
+    assert statuses(away, "east") == {201: 10} and statuses(away, "west")[409] > 0
+    assert away.result > 0, "stoves are left in the east"
+
+
 def test_each_site_has_its_own_pace() -> None:
     made = run(two_sites, seed=1, args={"make": generous, "every": {"east": 3.0, "west": 0.5}})
     assert [statuses(made, site) for site in SITES] == [{201: 10}, {201: 60}]

@@ -1,7 +1,7 @@
 """An experiment of lesson 1.1d: two sites sell from quotas and trade rights, whatever fails.
 
 Each site has six rights to sell stoves, keeps them in a database of its own, and trades them with
-the lesson's `share`. For six seconds, customers come to the east ten times a second, and to the
+the lesson's `share`. For six seconds, customers come to the east five times a second, and to the
 west twice.
 """
 
@@ -17,12 +17,12 @@ from labkit.lessons.shared.two_sites import SITES, site_app
 from labkit.world import World
 
 RIGHTS = 6
-EVERY = {"east": 0.1, "west": 0.5}
+EVERY = {"east": 0.2, "west": 0.5}
 Share = Callable[[World, Quotas, str], Awaitable[None]]
 
 
-async def quota_trade(world: World, share: Share) -> int:
-    """How many stoves were sold, by what the sites' own databases say in the end."""
+async def quota_trade(world: World, share: Share, seconds: float = 6.0) -> int:
+    """How many stoves were sold after so many seconds, by what the sites' own databases say."""
 
     async def site() -> None:
         here = world.here()
@@ -51,7 +51,7 @@ async def quota_trade(world: World, share: Share) -> int:
         await create_quotas(store, {"stove": dict.fromkeys(SITES, RIGHTS)})
     for name in SITES:
         world.node(name).boot(site)
-    await asyncio.sleep(6)
+    await asyncio.sleep(seconds)
     sold = 0
     for name in SITES:
         known = await Quotas(world.database(f"{name} store"), name).known("stove")
