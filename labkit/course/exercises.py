@@ -19,6 +19,7 @@ from IPython.display import display
 from labkit.check.verdict import Verdict
 from labkit.course import progress
 from labkit.course.figures import Figure, spacetime
+from labkit.course.forgotten import noticing_forgotten_awaits
 from labkit.course.judge import ExerciseError, Finding, Judge, find
 from labkit.course.patience import Endless, patiently
 from labkit.course.reader import describe, explained, root, unwritten, where, where_used
@@ -136,6 +137,13 @@ def _not_attempted(id: str, open_functions: list[str]) -> Result:
 
 
 def _judged(judge: Judge, answer: Any, budget: int) -> Result:
+    result, forgotten = noticing_forgotten_awaits(lambda: _heard(judge, answer, budget))
+    if result.passed or not forgotten:
+        return result
+    return replace(result, text=_lines(result.text, *forgotten))
+
+
+def _heard(judge: Judge, answer: Any, budget: int) -> Result:
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):

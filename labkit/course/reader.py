@@ -93,7 +93,7 @@ def where(error: BaseException, answer: Any) -> str | None:
     frames = list(_frames(error.__traceback__))
     for frame, line in [
         pair for pair in reversed(frames) if pair[0].f_code.co_filename in theirs
-    ] or [pair for pair in reversed(frames) if not _is_library(pair[0].f_code.co_filename)]:
+    ] or [pair for pair in reversed(frames) if not is_library(pair[0].f_code.co_filename)]:
         text = linecache.getline(frame.f_code.co_filename, line).strip()
         return f"line {line}, in {_name(frame.f_code)}" + (f":  {text}" if text else "")
     return None
@@ -132,7 +132,8 @@ def _name(code: CodeType) -> str:
     return code.co_qualname.rpartition("<locals>.")[2]
 
 
-def _is_library(filename: str) -> bool:
+def is_library(filename: str) -> bool:
+    """Whether the code of this file is Python's, a package's or labkit's own."""
     paths = sysconfig.get_paths()
     homes = [
         Path(labkit.__file__).parent,

@@ -81,6 +81,42 @@ async def place_undoing_once(steps: Sequence[DeskStep]) -> str:
         return "cancelled"
 
 
+async def place_undoing_ten_times_at_most(steps: Sequence[DeskStep]) -> str:
+    asked: list[DeskStep] = []
+    try:
+        for step in steps:
+            asked.append(step)
+            await step.do()
+        return "placed"
+    except (Refused, TimeoutError):
+        for step in reversed(asked):
+            for _ in range(10):
+                with suppress(TimeoutError):
+                    await step.undo()
+                    break
+                await asyncio.sleep(0.1)
+        return "cancelled"
+
+
+async def place_undoing_in_rounds(steps: Sequence[DeskStep]) -> str:
+    asked: list[DeskStep] = []
+    try:
+        for step in steps:
+            asked.append(step)
+            await step.do()
+        return "placed"
+    except (Refused, TimeoutError):
+        while asked:
+            unanswered: list[DeskStep] = []
+            for step in reversed(asked):
+                try:
+                    await step.undo()
+                except TimeoutError:
+                    unanswered.insert(0, step)
+            asked = unanswered
+        return "cancelled"
+
+
 async def place_letting_the_undo_raise(steps: Sequence[DeskStep]) -> str:
     asked: list[DeskStep] = []
     try:
@@ -177,6 +213,12 @@ async def place_going_on_after_a_refusal(steps: Sequence[DeskStep]) -> str:
     for step in reversed(steps):
         await _until_answered(step.undo)
     return "cancelled"
+
+
+async def place_without_await(steps: Sequence[DeskStep]) -> str:
+    for step in steps:
+        step.do()  # type: ignore[unused-coroutine]  # without await
+    return "placed"
 
 
 async def place_nothing(steps: Sequence[DeskStep]) -> str:
@@ -382,6 +424,21 @@ async def drive_asking_for_everything_again(steps: Sequence[LogStep], log: Log) 
         return await _back(steps, log, "started", "done")
 
 
+async def drive_without_await(steps: Sequence[LogStep], log: Log) -> str:
+    known = await log.read()
+    try:
+        if "undone" in known.values():
+            raise Refused
+        for step in steps:
+            if known.get(step.name) != "done":
+                await log.write(step.name, "started")
+                await _until_answered(step.do)
+                log.write(step.name, "done")  # type: ignore[unused-coroutine]  # without await
+        return "completed"
+    except Refused:
+        return await _back(steps, log, "started", "done")
+
+
 async def drive_undoing_a_mail(steps: Sequence[LogStep], log: Log) -> str:
     if await log.read():
         return await _back(steps, log, "started", "done")
@@ -391,6 +448,148 @@ async def drive_undoing_a_mail(steps: Sequence[LogStep], log: Log) -> str:
 async def drive_with_statuses_of_its_own(steps: Sequence[LogStep], log: Log) -> str:
     await log.write(steps[0].name, "begun")
     return "completed"
+
+
+async def drive_never_writing_done(steps: Sequence[LogStep], log: Log) -> str:
+    try:
+        if "undone" in (await log.read()).values():
+            raise Refused
+        for step in steps:
+            await log.write(step.name, "started")
+            await _until_answered(step.do)
+        return "completed"
+    except Refused:
+        return await _back(steps, log, "started")
+
+
+async def drive_leaving_the_last_open(steps: Sequence[LogStep], log: Log) -> str:
+    known = await log.read()
+    try:
+        if "undone" in known.values():
+            raise Refused
+        for step in steps:
+            if known.get(step.name) != "done":
+                await log.write(step.name, "started")
+                await _until_answered(step.do)
+                if step.kind != "retriable":
+                    await log.write(step.name, "done")
+        return "completed"
+    except Refused:
+        return await _back(steps, log, "started", "done")
+
+
+async def _drive_mailing(steps: Sequence[LogStep], log: Log, times: int) -> str:
+    """Ask for the mail so often, and take it for sent."""
+    known = await log.read()
+    try:
+        if "undone" in known.values():
+            raise Refused
+        for step in steps:
+            if known.get(step.name) == "done":
+                continue
+            await log.write(step.name, "started")
+            if step.kind == "retriable":
+                for _ in range(times):
+                    with suppress(TimeoutError):
+                        await step.do()
+                        break
+            else:
+                await _until_answered(step.do)
+            await log.write(step.name, "done")
+        return "completed"
+    except Refused:
+        return await _back(steps, log, "started", "done")
+
+
+async def drive_mailing_once(steps: Sequence[LogStep], log: Log) -> str:
+    return await _drive_mailing(steps, log, 1)
+
+
+async def drive_mailing_twelve_times(steps: Sequence[LogStep], log: Log) -> str:
+    return await _drive_mailing(steps, log, 12)
+
+
+async def drive_taking_a_started_mail_for_sent(steps: Sequence[LogStep], log: Log) -> str:
+    if (await log.read()).get(steps[-1].name) == "started":
+        await log.write(steps[-1].name, "done")
+        return "completed"
+    return await drive_by_the_log(steps, log)
+
+
+async def drive_undoing_each_once(steps: Sequence[LogStep], log: Log) -> str:
+    known = await log.read()
+    try:
+        if "undone" in known.values():
+            raise Refused
+        for step in steps:
+            if known.get(step.name) != "done":
+                await log.write(step.name, "started")
+                await _until_answered(step.do)
+                await log.write(step.name, "done")
+        return "completed"
+    except Refused:
+        for step in reversed(steps[:3]):
+            if (await log.read()).get(step.name) in ("started", "done"):
+                with suppress(TimeoutError):
+                    await step.undo()
+                await log.write(step.name, "undone")
+        return "cancelled"
+
+
+async def drive_going_back_once(steps: Sequence[LogStep], log: Log) -> str:
+    """A crash on the way back makes it forget the rest."""
+    known = await log.read()
+    if "undone" in known.values():
+        return "cancelled"
+    for number, step in enumerate(steps):
+        if known.get(step.name) == "done":
+            continue
+        await log.write(step.name, "started")
+        try:
+            await _until_answered(step.do)
+        except Refused:
+            return await _back(steps[:number], log, "done")
+        await log.write(step.name, "done")
+    return "completed"
+
+
+async def drive_writing_in_the_background(steps: Sequence[LogStep], log: Log) -> str:
+    known = await log.read()
+    written: list[asyncio.Future[None]] = []
+    try:
+        if "undone" in known.values():
+            raise Refused
+        for step in steps:
+            if known.get(step.name) != "done":
+                await log.write(step.name, "started")
+                await _until_answered(step.do)
+                written.append(asyncio.ensure_future(log.write(step.name, "done")))
+        return "completed"
+    except Refused:
+        await asyncio.gather(*written)
+        return await _back(steps, log, "started", "done")
+
+
+async def drive_writing_one_undone(steps: Sequence[LogStep], log: Log) -> str:
+    """It remembers the direction, and not what it undid."""
+    known = await log.read()
+    try:
+        if "undone" in known.values():
+            raise Refused
+        for step in steps:
+            if known.get(step.name) != "done":
+                await log.write(step.name, "started")
+                await _until_answered(step.do)
+                await log.write(step.name, "done")
+        return "completed"
+    except Refused:
+        known = await log.read()
+        for step in reversed(steps[:3]):
+            if step.name in known:
+                await _until_answered(step.undo)
+                if "undone" not in (await log.read()).values():
+                    await log.write(step.name, "undone")
+        return "cancelled"
 
 
 async def drive_back_over_the_pivot(steps: Sequence[LogStep], log: Log) -> str:
@@ -422,7 +621,11 @@ EXERCISES = (
             place_undoing_what_finished: (
                 "left the goods behind: reserve was not answered in time, and that does not"
             ),
-            place_undoing_once: "place said 'cancelled' before the goods had been given back",
+            place_undoing_once: (
+                "left the money and the goods behind: nobody heard whether the refund happened"
+            ),
+            place_undoing_ten_times_at_most: "nobody heard whether the refund happened",
+            place_undoing_in_rounds: "place asked to release before the refund was answered",
             place_letting_the_undo_raise: "place raised TimeoutError (no answer to release)",
             place_taking_silence_for_yes: (
                 "place said 'placed', without the goods: reserve was not answered in time"
@@ -441,6 +644,7 @@ EXERCISES = (
             place_going_on_after_a_refusal: "place asked to charge before reserve had succeeded",
             place_nothing: "everything was answered in time, and place cancelled the order",
         },
+        forgetful={place_without_await: "DeskStep.do"},
         odd={
             place_and_say_true: "place must return 'placed' or 'cancelled', it returned True",
         },
@@ -463,25 +667,39 @@ EXERCISES = (
             drive_taking_started_for_done: (
                 "drive said 'completed' after a crash, without the goods"
             ),
-            drive_undoing_what_is_done: (
-                "drive said 'cancelled' after a crash and left the goods behind"
-            ),
+            drive_undoing_what_is_done: ("drive said 'completed' and, called again, 'cancelled'"),
             drive_writing_done_too_early: "drive said 'completed' after a crash, without the goods",
             drive_turning_back_after_every_crash: (
-                "drive said 'cancelled' after a crash and left a mail behind"
+                "drive said 'completed' and, called again, 'cancelled'"
             ),
             drive_giving_up_on_silence: (
-                "drive said 'cancelled' after a lost answer and left a mail behind"
+                "drive said 'cancelled' after a call without an answer and left a mail"
             ),
             drive_forgetting_the_direction: "drive said 'completed' after a crash, without",
             drive_back_over_the_pivot: "left a mail behind",
             drive_without_the_log: "drive asked for reserve with no word of it in the log",
             drive_writing_nothing_ahead: "drive asked for reserve with no word of it in the log",
             drive_charging_first: "drive asked to charge before reserve had succeeded",
+            drive_never_writing_done: (
+                "drive said 'completed', and the log says 'started' of reserve"
+            ),
+            drive_leaving_the_last_open: (
+                "drive said 'completed', and the log says 'started' of send"
+            ),
+            drive_mailing_once: "after a call without an answer, without a mail",
+            drive_mailing_twelve_times: "after a call without an answer, without a mail",
+            drive_taking_a_started_mail_for_sent: "after a crash, without a mail",
+            drive_undoing_each_once: "drive wrote that charge is undone, and no answer had said so",
+            drive_going_back_once: "drive said 'cancelled' after a crash and left the goods behind",
+            drive_writing_in_the_background: "and the log says 'started' of send",
+            drive_writing_one_undone: (
+                "drive said 'cancelled', and the log says 'done' of reserve"
+            ),
             drive_asking_for_everything_again: (
                 "the log said that reserve is done, and drive started it again"
             ),
         },
+        forgetful={drive_without_await: "Log.write"},
         odd={
             drive_with_statuses_of_its_own: (
                 "one of started, done, undone, got 'reserve' and 'begun'"

@@ -31,6 +31,7 @@ class Exercise:
     wrong: Mapping[Any, str] = field(default_factory=dict)
     raising: Mapping[Any, str] = field(default_factory=dict)
     odd: Mapping[Any, str] = field(default_factory=dict)
+    forgetful: Mapping[Any, str] = field(default_factory=dict)  # without an await; what they call
     long: tuple[
         Any, ...
     ] = ()  # wrong ones whose smallest run has more messages than a picture shows

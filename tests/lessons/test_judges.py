@@ -4,6 +4,7 @@ break, and shown by a run.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -70,7 +71,8 @@ def test_a_right_answer_passes_and_is_told_how_much_was_searched(
     budget = DEPTH.answers or find(exercise.id).budget
     result = check(exercise.id, answer, budget=budget)
     assert result.passed, str(result)
-    assert f"Held on {budget} schedules" in str(result)
+    held = re.search(r"Held on (\d+) schedules", str(result))
+    assert held is not None and int(held[1]) >= budget  # the fixed cases alone may be more
 
 
 @pytest.mark.search

@@ -103,3 +103,23 @@ def test_an_answer_that_forgets_to_be_asynchronous_or_is_no_answer_at_all(
     for answer in unfit if DEPTH.anew else unfit[:1]:
         result = check(exercise.id, answer, budget=2)
         assert result.status in ("failed", "error"), f"{answer!r}: {result}"
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer"),
+    [
+        pytest.param(it, answer, id=f"{it.id}-{answer.__name__}")
+        for it in EXERCISES
+        for answer in it.forgetful
+    ],
+)
+def test_a_missing_await_is_told_with_the_line(
+    exercise: Exercise, answer: Any, recwarn: pytest.WarningsRecorder
+) -> None:
+    result = check(exercise.id, answer)
+    assert result.status in ("failed", "error"), str(result)
+    *_, asked, line = str(result).splitlines()
+    called = exercise.forgetful[answer]
+    assert asked == f"Is an `await` missing? Your code calls {called}, and nobody awaits it:"
+    assert line.strip().startswith("line ") and "# without await" in line
+    assert not recwarn.list

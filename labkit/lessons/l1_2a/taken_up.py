@@ -1,9 +1,10 @@
 """The judge of exercise 1.2a-2, "take it up after a crash".
 
 Four steps: reserve and charge can be undone, book is the pivot, send (a mail) is retriable. The
-reader's `drive` writes a log and is called again after each crash, with the log alone. The search
-lets the orchestrator crash up to twice, at any moment, loses answers of the desks, and has one step
-before the mail refused.
+reader's `drive` writes a log and is called again after each crash, with the log alone. The
+orchestrator crashes up to twice, at any moment, requests and answers get lost, for a minute even,
+and one step before the mail is refused. What the log says must be true, because an operator knows
+nothing else.
 
 Leaves out: a log that cannot be reached, and two orchestrators at once.
 """
@@ -20,8 +21,20 @@ from redis.asyncio import Redis
 from labkit.base import Refused
 from labkit.check import Invariant
 from labkit.course.judge import judge
-from labkit.lessons.l1_2a.unanswered import CALLS, LATE, DeskStep, too_early
+from labkit.lessons.l1_2a.unanswered import (
+    BRIEF,
+    CALLS,
+    LATE,
+    LONG,
+    MINUTE,
+    MOST_STEPS,
+    DeskStep,
+    cut,
+    silence,
+    too_early,
+)
 from labkit.lessons.shared.desks import AT, ORCHESTRATOR, ORDER, UNDO, Desks, after_all, left, told
+from labkit.lessons.shared.fixed_cases import Case, cases_first
 from labkit.lessons.shared.worst_first import worst_first
 from labkit.sim import Finding
 from labkit.world import Crash, Fault, LoseReply, Run, World
@@ -131,7 +144,7 @@ def _harm(run: Run) -> str | None:
 
 def _times(run: Run) -> str:
     count = sum(1 for span in run.history.spans if span.kind == "crash")
-    lost = "a lost answer" if run.history.of("no answer") else "no fault"
+    lost = "a call without an answer" if run.history.of("no answer") else "no fault"
     return {0: lost, 1: "a crash"}.get(count, "two crashes")
 
 
@@ -152,6 +165,8 @@ def _fault(run: Run) -> str | None:
             return f"drive asked for {step} with no word of it in the log"
     if early := too_early(run, tuple(KINDS)):
         return f"drive{early}"
+    if lie := _lie(run):
+        return lie
     sure = run.args["refuses"] is None and not run.history.of("no answer")
     return (
         "nothing was refused, and drive cancelled the order"
@@ -160,10 +175,72 @@ def _fault(run: Run) -> str | None:
     )
 
 
+def _lie(run: Run) -> str | None:
+    """What the log was told, or left without, that an operator must not believe."""
+    known: dict[str, str] = {}
+    heard: dict[str, set[str]] = {kind: set() for kind in ("asks", "succeeded", "refused")}
+    for event in run.history.of("logged", "says", *heard):
+        if event.kind in heard:
+            heard[event.kind].add(event.data["what"])
+        elif event.kind == "logged":
+            step, status = event.data["step"], event.data["status"]
+            known[step] = status
+            if status == "done" and step not in heard["succeeded"]:
+                return f"drive wrote that {step} is done, and no answer had said so"
+            if status == "undone" and not _never_or_undone(step, **heard):
+                return f"drive wrote that {step} is undone, and no answer had said so"
+        elif event.data["order"] == "completed":
+            for step in KINDS:
+                if known.get(step) != "done":
+                    says = repr(known[step]) if step in known else "nothing"
+                    return f"drive said 'completed', and the log says {says} of {step}"
+        elif kept := [step for step in KINDS if known.get(step) == "done"]:
+            return f"drive said 'cancelled', and the log says 'done' of {kept[0]}"
+    return None
+
+
+def _never_or_undone(step: str, asks: set[str], succeeded: set[str], refused: set[str]) -> bool:
+    """Whether the orchestrator could know that nothing of this step is there, nor will be."""
+    return step not in asks or step in refused or UNDO[step] in succeeded
+
+
 FINISHED = Invariant(
     "whatever crashes, an order is completed with everything or cancelled with nothing", _harm
 )
 BY_THE_LOG = Invariant(FINISHED.claim, _fault)
+
+
+def _case(refuses: str | None, *faults: Fault) -> Case:
+    return Case({"refuses": refuses}, faults)
+
+
+def _crash(after: str, nth: int = 1) -> Fault:
+    return Crash(ORCHESTRATOR, restart_after=RESTART, after=after, nth=nth)
+
+
+def _lose(desk: str, after: str, nth: int = 1) -> Fault:
+    return LoseReply(src=ORCHESTRATOR, dst=desk, after=after, nth=nth)
+
+
+CASES = (
+    *(_case(refuses) for refuses in (None, *CALLS)),
+    *(_case(None, _lose(AT[verb], "asks", n)) for n, verb in enumerate(KINDS, 1)),
+    *(_case(None, cut(BRIEF, "asks", n)) for n in (1, 3, 4)),
+    *(_case(None, _crash("logged", n)) for n in range(1, 9)),
+    *(_case(None, _crash(verb)) for verb in KINDS),
+    _case(None, silence(LONG, AT[PIVOT], "asks", 3)),
+    _case(None, silence(LONG, AT["send"], "asks", 4)),
+    _case(None, cut(MINUTE, "asks", 4)),
+    # And when it turns back: "refused" is the moment before the first undo.
+    *(_case(verb, _crash("refused")) for verb in ("charge", "book")),
+    _case("charge", _crash("logged", 4)),
+    *(_case("book", _crash("logged", n)) for n in (6, 7, 8)),
+    *(_case("book", _crash(verb)) for verb in ("refund", "release")),
+    _case("book", _lose(AT["charge"], "refused")),
+    _case("book", cut(BRIEF, "refused")),
+    _case("book", silence(LONG, AT["charge"], "refused")),
+)
+"""What every answer is run through, the smallest first."""
 
 
 @judge(
@@ -176,7 +253,7 @@ BY_THE_LOG = Invariant(FINISHED.claim, _fault)
         "`done`; backward, go over what is `started` or `done`. Either way, ask until there is an "
         "answer, and write it down. Then the pivot needs no rule.",
     ),
-    budget=400,
+    budget=320,
 )
 def judge_drive(answer: Any, budget: int) -> Finding:
     """Search for crashes after which the reader's `drive` leaves an order half done, or asks for
@@ -204,6 +281,14 @@ def judge_drive(answer: Any, budget: int) -> Finding:
     options: dict[str, Any] = {
         "faults": [own, unheard, lost],
         "args": {"drive": answer, "refuses": st.sampled_from((None, *CALLS))},
-        "max_steps": 50_000,
+        "max_steps": MOST_STEPS,
     }
-    return worst_first(taken_up, FINISHED, BY_THE_LOG, runs=budget, **options)
+    return cases_first(
+        taken_up,
+        (FINISHED, BY_THE_LOG),
+        CASES,
+        lambda runs: worst_first(taken_up, FINISHED, BY_THE_LOG, runs=runs, **options),
+        budget=budget,
+        args={"drive": answer},
+        max_steps=MOST_STEPS,
+    )

@@ -1,9 +1,9 @@
 """The judge of exercise 1.2a-1, "compensate the unknown".
 
-The reader's `place` asks three desks for an order: reserve, charge, book. One may refuse. Messages
-are slowed, answers are lost and desks stand still, so that some call ends by a time-out: it may
-have happened, or may happen yet. The desks remember what they answered, and refuse what comes after
-its undo.
+The reader's `place` asks three desks for an order: reserve, charge, book. One may refuse. Requests
+and answers are lost or late, and desks stand still or cannot be reached, some of them for a minute,
+so that some call ends by a time-out: it may have happened, or may happen yet. The desks remember
+what they answered, and refuse what comes after its undo.
 
 Leaves out: a crash of the orchestrator, which is the next exercise.
 """
@@ -20,9 +20,10 @@ from labkit.base import Refused
 from labkit.check import Invariant
 from labkit.course.judge import judge
 from labkit.lessons.shared.desks import AT, ORCHESTRATOR, UNDO, Desks, after_all, left, told
+from labkit.lessons.shared.fixed_cases import Case, cases_first
 from labkit.lessons.shared.worst_first import worst_first
 from labkit.sim import Finding, lost_replies, pauses
-from labkit.world import Fault, Run, Slow, World
+from labkit.world import Fault, LoseReply, Loss, Partition, Run, Slow, World
 
 CALLS = ("reserve", "charge", "book")
 DESKS = tuple(AT[verb] for verb in CALLS)
@@ -53,6 +54,7 @@ class DeskStep:
         """
         self._world.record("asks", what=UNDO[self.name])
         await self._desks.ask(UNDO[self.name])
+        self._world.record("succeeded", what=UNDO[self.name])
 
 
 async def unanswered(
@@ -115,6 +117,8 @@ def _fault(run: Run) -> str | None:
         return f"{', '.join(CALLS)} come in this order, and were undone as {', '.join(undone)}"
     if early := too_early(run, CALLS):
         return f"place{early}"
+    if early := undone_too_early(run):
+        return f"place{early}"
     for event in run.history.of("says"):
         if event.data["order"] == "cancelled" and not run.history.of("no answer", "refused"):
             return "everything was answered in time, and place cancelled the order"
@@ -133,10 +137,70 @@ def too_early(run: Run, order: Sequence[str]) -> str | None:
     return None
 
 
+def undone_too_early(run: Run) -> str | None:
+    """The first undo that was asked for while another one had not been answered."""
+    waiting: str | None = None
+    for event in run.history.of("asks", "succeeded"):
+        what = event.data["what"]
+        if what not in UNDO.values():
+            continue
+        if event.kind == "succeeded":
+            waiting = None
+        elif waiting not in (None, what):
+            return f" asked to {what} before the {waiting} was answered"
+        else:
+            waiting = what
+    return None
+
+
 SETTLED = Invariant(
     "an order is placed with everything or cancelled with nothing, whatever was not answered", _harm
 )
 IN_ORDER = Invariant(SETTLED.claim, _fault)
+
+
+def _case(refuses: str | None, *faults: Fault) -> Case:
+    return Case({"refuses": refuses}, faults)
+
+
+def cut(seconds: float, after: str, nth: int = 1) -> Fault:
+    """For so long no desk can be reached: requests are lost."""
+    desks = tuple(AT[verb] for verb in UNDO)
+    return Partition(one=(ORCHESTRATOR,), other=desks, for_=seconds, after=after, nth=nth)
+
+
+def silence(seconds: float, desk: str, after: str, nth: int = 1) -> Fault:
+    """For so long the desk does what it is asked, and no answer arrives."""
+    return Loss(1.0, src=desk, dst=ORCHESTRATOR, for_=seconds, after=after, nth=nth)
+
+
+BRIEF, LONG, MINUTE = 0.05, 1.0, 60.0  # seconds: one time-out, ten of them, and far more
+CASES = (
+    *(_case(refuses) for refuses in (None, *CALLS)),
+    *(
+        _case(None, fault)
+        for nth in range(1, len(CALLS) + 1)
+        for fault in (
+            LoseReply(src=ORCHESTRATOR, after="asks", nth=nth),
+            cut(BRIEF, "asks", nth),
+            Slow(factor=300, src=ORCHESTRATOR, for_=BRIEF, after="asks", nth=nth),
+            silence(LONG, DESKS[nth - 1], "asks", nth),
+        )
+    ),
+    # And when it turns back: "refused" is the moment before the first undo.
+    *(
+        _case("book", fault)
+        for fault in (
+            LoseReply(src=ORCHESTRATOR, after="refused"),
+            cut(BRIEF, "refused"),
+            cut(BRIEF, "refund"),
+            silence(LONG, "payments", "refused"),
+            cut(MINUTE, "refused"),
+        )
+    ),
+)
+"""What every answer is run through, the smallest first."""
+MOST_STEPS = 8_000  # enough to be refused an answer for a minute; an endless loop ends in seconds
 
 
 @judge(
@@ -166,6 +230,14 @@ def judge_place(answer: Any, budget: int) -> Finding:
     options: dict[str, Any] = {
         "faults": [lost_replies(ORCHESTRATOR), slow, pauses(*DESKS, up_to=1.0)],
         "args": {"place": answer, "refuses": st.none() | st.sampled_from(CALLS)},
-        "max_steps": 20_000,
+        "max_steps": MOST_STEPS,
     }
-    return worst_first(unanswered, SETTLED, IN_ORDER, runs=budget, **options)
+    return cases_first(
+        unanswered,
+        (SETTLED, IN_ORDER),
+        CASES,
+        lambda runs: worst_first(unanswered, SETTLED, IN_ORDER, runs=runs, **options),
+        budget=budget,
+        args={"place": answer},
+        max_steps=MOST_STEPS,
+    )

@@ -75,6 +75,6 @@ class Choices:
 
     def chance(self, probability: float) -> bool:
         """Whether something of this probability happens."""
-        usual = self._random.random() < probability if self._random else False
+        usual = self._random.random() < probability if self._random else probability >= 1
         deviation = self._deviation()
         return usual if deviation is None else deviation % 2 == 1 and probability > 0
