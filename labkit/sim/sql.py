@@ -20,11 +20,17 @@ import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import aiosqlite
-from sqlalchemy import event
+from sqlalchemy import Table, event
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
+from sqlalchemy.dialects.sqlite.base import SQLiteDDLCompiler
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.schema import CreateTable
+from sqlalchemy.util import LRUCache
 
 from labkit.sim.kernel import HERE, Kernel, Place, Wire
 from labkit.world import LAB
@@ -259,6 +265,42 @@ class SimSqlConnection(aiosqlite.Connection):
         return None  # the run closes what is left open
 
 
+class _CompiledOnce(SQLiteDDLCompiler):
+    """Remembers the text of CREATE TABLE, since every run of a search opens the same tables."""
+
+    _texts: ClassVar[WeakKeyDictionary[Table, tuple[list[int], str]]] = WeakKeyDictionary()
+
+    def visit_create_table(self, create: CreateTable, **options: Any) -> str:
+        table = create.element
+        parts = [id(part) for part in (*table.columns, *table.constraints)]
+        known, text = self._texts.get(table, ([], ""))
+        if options or known != parts:
+            text = super().visit_create_table(create, **options)  # type: ignore[no-untyped-call]  # SQLAlchemy's
+            if not options:
+                self._texts[table] = parts, text
+        return text
+
+
+class Dialect(SQLiteDialect_aiosqlite):
+    """One dialect for all simulated databases: what was compiled for one engine suits the others.
+
+    A run makes some thirty engines. With a cache for each, compiling the same statements again took
+    a sixth of a run's time."""
+
+    supports_statement_cache = True
+    ddl_compiler = _CompiledOnce
+    compiled: ClassVar[LRUCache[Any, Any]] = LRUCache(1000)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(Dialect)
+
+
+registry.register("sqlite.simulated", __name__, Dialect.__name__)
+
+
 def engine(kernel: Kernel, server: SimSqlServer, timeout: float) -> AsyncEngine:
     """An engine whose connections cross the simulated network; a statement is abandoned after
     `timeout` seconds.
@@ -270,7 +312,10 @@ def engine(kernel: Kernel, server: SimSqlServer, timeout: float) -> AsyncEngine:
     # A rollback that nobody answered is no news on stderr.
     logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())
     made = create_async_engine(
-        "sqlite+aiosqlite:///simulated", async_creator=connect, pool_reset_on_return="rollback"
+        "sqlite+simulated:///simulated",
+        async_creator=connect,
+        pool_reset_on_return="rollback",
+        execution_options={"compiled_cache": Dialect.compiled},
     )
 
     @event.listens_for(made.sync_engine, "begin")

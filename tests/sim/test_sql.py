@@ -7,10 +7,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Column, Integer, MetaData, Table, insert, inspect, select, text
 from sqlalchemy.exc import OperationalError
 
 from labkit.sim import run, sweep
+from labkit.sim.sql import Dialect
 from labkit.world import LoseReply, Partition, World
 
 
@@ -183,3 +184,31 @@ def test_a_connection_that_a_partition_broke_is_replaced() -> None:
         "unknown",
         "1",
     ]
+
+
+async def boxes(world: World, box: Table) -> list[str]:
+    """Create the table, write a row, read it; the names of the columns."""
+    engine = world.database()
+    async with engine.begin() as connection:
+        await connection.run_sync(box.metadata.create_all)
+        await connection.execute(insert(box).values(width=3))
+    async with engine.connect() as connection:
+        assert (await connection.execute(select(box.c.width))).scalar_one() == 3
+        return await connection.run_sync(
+            lambda now: [column["name"] for column in inspect(now).get_columns("box")]
+        )
+
+
+def test_what_was_compiled_in_one_run_serves_the_next() -> None:
+    box = Table("box", MetaData(), Column("width", Integer))
+    assert run(boxes, args={"box": box}).result == ["width"]
+    compiled = len(Dialect.compiled)
+    assert run(boxes, seed=1, args={"box": box}).result == ["width"]
+    assert len(Dialect.compiled) == compiled > 0
+
+
+def test_a_table_that_got_another_column_is_created_with_it() -> None:
+    box = Table("box", MetaData(), Column("width", Integer))
+    assert run(boxes, args={"box": box}).result == ["width"]
+    box.append_column(Column("height", Integer))
+    assert run(boxes, args={"box": box}).result == ["width", "height"]
