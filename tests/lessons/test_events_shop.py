@@ -17,7 +17,7 @@ from labkit.lessons.l1_2d.fraud import OrderCleared, OrderSuspected, fraud
 from labkit.lessons.l1_2d.night import report
 from labkit.lessons.shared.customers import checkout, waits
 from labkit.lessons.shared.four_stores import End
-from labkit.lessons.shared.two_ways import by_conductor, by_events
+from labkit.lessons.shared.two_ways import by_events, by_orchestrator
 from labkit.messaging import EventGraph, Outbox
 from labkit.sagas import Context, SagaDefinition
 from labkit.shop.choreography import order_services
@@ -87,33 +87,35 @@ def test_the_nine_faults_are_nine_and_different() -> None:
 
 
 def test_a_wait_begins_when_the_customer_comes() -> None:
-    made = run(checkout, seed=2, args={"shop": by_conductor, "customers": [{}, {}], "every": 0.3})
+    made = run(
+        checkout, seed=2, args={"shop": by_orchestrator, "customers": [{}, {}], "every": 0.3}
+    )
     came, last = made.history.of("arrives")[1].at, made.history.of("settled")[-1].at
     assert waits(made)["order-2"] == pytest.approx(last - came)
     assert came < made.history.of("placed")[1].at
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_conductor_sends_fewer_messages_and_half_of_its_orders_are_done_sooner(
+def test_a_orchestrator_sends_fewer_messages_and_half_of_its_orders_are_done_sooner(
     seed: int,
 ) -> None:
-    conductor, events = {"shop": by_conductor}, {"shop": by_events}
-    few, many = (comparison.messages(shop, seed)["in total"] for shop in (conductor, events))
+    orchestrator, events = {"shop": by_orchestrator}, {"shop": by_events}
+    few, many = (comparison.messages(shop, seed)["in total"] for shop in (orchestrator, events))
     assert 2.2 < many / few < 2.6
-    half, slowest = comparison.half_and_slowest(comparison.day(conductor, seed))
+    half, slowest = comparison.half_and_slowest(comparison.day(orchestrator, seed))
     other_half, other_slowest = comparison.half_and_slowest(comparison.day(events, seed))
     assert half < other_half and 0.9 < slowest / other_slowest < 1.1
 
 
-def test_with_orders_down_equal_leases_make_a_tie_and_a_longer_one_keeps_the_conductor() -> None:
-    conductor, events = (
+def test_with_orders_down_equal_leases_make_a_tie_and_a_longer_one_keeps_the_orchestrator() -> None:
+    orchestrator, events = (
         comparison.stopped({"shop": shop, "lease": 1.0}, "orders")
-        for shop in (by_conductor, by_events)
+        for shop in (by_orchestrator, by_events)
     )
-    assert conductor.accepted == events.accepted == [3] * 3
-    for found in (conductor, events):
+    assert orchestrator.accepted == events.accepted == [3] * 3
+    for found in (orchestrator, events):
         assert all(2.0 < slowest < 2.4 for slowest in found.slowest)
-    longer = comparison.stopped({"shop": by_conductor, "lease": 2.0}, "orders")
+    longer = comparison.stopped({"shop": by_orchestrator, "lease": 2.0}, "orders")
     assert all(2.9 < slowest < 3.4 for slowest in longer.slowest)
 
 

@@ -1,5 +1,5 @@
-"""One shop by events and by a conductor: the same orders end alike, and what is measured is what
-happened.
+"""One shop by events and by an orchestrator: the same orders end alike, and what is measured is
+what happened.
 """
 
 from __future__ import annotations
@@ -12,10 +12,23 @@ import pytest
 
 from labkit.base import Retry
 from labkit.check import Invariant
-from labkit.lessons.l1_2d.night import ORDERS, QUESTIONS, ask_conductor, ask_events, behind, night
+from labkit.lessons.l1_2d.night import (
+    ORDERS,
+    QUESTIONS,
+    ask_events,
+    ask_orchestrator,
+    behind,
+    night,
+)
 from labkit.lessons.l1_2d.night import by_events as by_events_that_tell
 from labkit.lessons.shared.four_stores import End
-from labkit.lessons.shared.two_ways import by_conductor, by_events, crossings, last_parcel, settled
+from labkit.lessons.shared.two_ways import (
+    by_events,
+    by_orchestrator,
+    crossings,
+    last_parcel,
+    settled,
+)
 from labkit.sim import falsify, lost_replies, run
 from labkit.world import Crash, Fault, Pause, Run, World
 from tests.support.depth import runs
@@ -23,11 +36,11 @@ from tests.support.depth import runs
 Wish = dict[str, str]
 GOOD, FAR, POOR = Wish(), Wish(country="AQ"), Wish(customer="bob")
 WAYS: dict[str, dict[str, Any]] = {
-    "conductor": {"shop": by_conductor},
+    "orchestrator": {"shop": by_orchestrator},
     "events": {"shop": by_events},
     "polled": {"shop": by_events, "at_once": False, "relay_every": 0.1},
     "one database": {"shop": by_events, "apart": False},
-    "conductor, one database": {"shop": by_conductor, "apart": False},
+    "orchestrator, one database": {"shop": by_orchestrator, "apart": False},
 }
 
 
@@ -79,14 +92,14 @@ def test_orders_end_as_the_rules_say_either_way(way: str, wishes: list[Wish]) ->
     assert len(settled(made)) == len(wishes) == len(made.history.of("placed"))
 
 
-@pytest.mark.parametrize("way", ["conductor", "events"])
+@pytest.mark.parametrize("way", ["orchestrator", "events"])
 def test_nothing_in_stock_cancels_and_charges_nobody(way: str) -> None:
     assert run(shopping, args=WAYS[way] | {"stock": 0, "wishes": [GOOD]}).result == End(
         "cancelled", 0, 0, 0
     )
 
 
-@pytest.mark.parametrize("way", ["conductor", "events"])
+@pytest.mark.parametrize("way", ["orchestrator", "events"])
 @pytest.mark.parametrize(
     "down", ["orders", "warehouse", "payments", "shipping", "orders db", "payments db"]
 )
@@ -102,14 +115,12 @@ def test_an_order_under_way_survives_the_crash_of_any_part(way: str, down: str) 
     assert placed >= 1 and made.result.charged == made.result.taken == placed == len(settled(made))
 
 
-def test_the_conductor_needs_no_broker_and_events_wait_for_theirs() -> None:
+def test_the_orchestrator_needs_no_broker_and_events_wait_for_theirs() -> None:
     still: list[Fault] = [Pause("redis", at=0.1, for_=2.0)]
     made = run(shopping, args=WAYS["events"] | {"stock": 1, "wishes": [GOOD]}, faults=still)
     assert made.result == End("completed", 1, 0, 1) and 2.0 < settled(made)["order-0"] < 3.0
-    assert (
-        crossings(run(shopping, args=WAYS["conductor"] | {"stock": 1, "wishes": [GOOD]}))["broker"]
-        == 0
-    )
+    made = run(shopping, args=WAYS["orchestrator"] | {"stock": 1, "wishes": [GOOD]})
+    assert crossings(made)["broker"] == 0
 
 
 def whole(done: Run) -> bool:
@@ -124,30 +135,30 @@ def whole(done: Run) -> bool:
 
 
 @pytest.mark.search
-@pytest.mark.parametrize("way", ["conductor", "events"])
+@pytest.mark.parametrize("way", ["orchestrator", "events"])
 def test_lost_answers_lose_and_repeat_nothing(way: str) -> None:
     lost = [lost_replies("orders", "payments", "shipping")]
     args = WAYS[way] | {"stock": 1, "wishes": [GOOD], "within": 6.0}
     assert falsify(shopping, Invariant("whole", whole), args=args, faults=lost, runs=runs("dear"))
 
 
-def test_a_hasty_conductor_gives_up_where_a_patient_one_waits() -> None:
+def test_a_hasty_orchestrator_gives_up_where_a_patient_one_waits() -> None:
     down: list[Fault] = [Crash("payments", at=0.05, restart_after=5.0)]
-    args = WAYS["conductor"] | {"stock": 1, "wishes": [GOOD], "within": 8.0}
+    args = WAYS["orchestrator"] | {"stock": 1, "wishes": [GOOD], "within": 8.0}
     assert run(shopping, args=args, faults=down).result == End("completed", 1, 0, 1)
     hasty = args | {"retry": Retry(attempts=2, first=0.1)}
     assert run(shopping, args=hasty, faults=down).result == End("cancelled", 0, 0, 0)
 
 
 def test_every_message_is_counted_once_and_a_calm_order_takes_three_calls() -> None:
-    made = run(shopping, seed=None, args=WAYS["conductor"] | {"stock": 1, "wishes": [GOOD]})
+    made = run(shopping, seed=None, args=WAYS["orchestrator"] | {"stock": 1, "wishes": [GOOD]})
     kinds = crossings(made)
     assert kinds.total() == len(made.history.messages)
     assert kinds["services"] == 6
 
 
 NIGHT: dict[str, dict[str, Any]] = {
-    "conductor": {"shop": by_conductor, "ask": ask_conductor},
+    "orchestrator": {"shop": by_orchestrator, "ask": ask_orchestrator},
     "events": {"shop": by_events_that_tell, "ask": ask_events},
 }
 
@@ -161,9 +172,9 @@ def asked(way: str, *faults: Fault, seed: int = 12) -> list[tuple[list[str], lis
 
 
 @pytest.mark.parametrize("seed", [12, 1, 2, 3])
-def test_at_night_both_know_why_and_the_conductor_also_where(seed: int) -> None:
+def test_at_night_both_know_why_and_the_orchestrator_also_where(seed: int) -> None:
     dark = Crash("payments", at=1.9)
-    with_one, without = (asked(way, dark, seed=seed) for way in ("conductor", "events"))
+    with_one, without = (asked(way, dark, seed=seed) for way in ("orchestrator", "events"))
     assert [len(places) for _, places in with_one] == [1, 1, 1]
     assert [len(places) for _, places in without] == [5, 1, 1]
     assert with_one[0][0][-1] == "charge_payment is started"
@@ -175,9 +186,9 @@ def test_at_night_both_know_why_and_the_conductor_also_where(seed: int) -> None:
         assert "AQ" in answers[1][0][-1] and answers[2][0] == ["order-3"]
 
 
-def test_without_orders_the_conductor_says_nothing_and_the_others_what_they_know() -> None:
+def test_without_orders_the_orchestrator_says_nothing_and_the_others_what_they_know() -> None:
     dark = Crash("orders", at=2.1)
-    assert [answer for answer, _ in asked("conductor", dark)] == [["orders does not answer"]] * 3
+    assert [answer for answer, _ in asked("orchestrator", dark)] == [["orders does not answer"]] * 3
     where, why, which = asked("events", dark)
     assert "shipping said ParcelBooked" in where[0] and "orders does not answer" in where[0]
     assert "PaymentRefunded" in why[0][0] and "StockReleased" in why[0][0]
@@ -207,7 +218,7 @@ def test_who_is_behind_is_said_also_when_redis_has_lost_count(
 
 def test_with_events_a_parcel_is_booked_while_orders_is_down() -> None:
     down = Crash("orders", at=0.15, restart_after=2.0)
-    for way, soon in (("events", True), ("conductor", False)):
+    for way, soon in (("events", True), ("orchestrator", False)):
         made = run(
             shopping,
             seed=12,

@@ -38,7 +38,7 @@ def anomalies(args: Mapping[str, Any], seeds: Iterable[int]) -> tuple[int, int]:
 
 
 def _anomalies(args: Mapping[str, Any], seed: int) -> tuple[int, int]:
-    few = {**args, "within": 2.5}
-    ends: list[End] = [run(checkout, seed=seed, args=few, faults=plan).result for plan in plans()]
+    soon = {**args, "within": 1.8}
+    ends: list[End] = [run(checkout, seed=seed, args=soon, faults=plan).result for plan in plans()]
     silent = sum(end.status == "pending" for end in ends)
     return silent, sum(max(end.charged, end.taken) > 1 for end in ends)

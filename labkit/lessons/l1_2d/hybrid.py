@@ -1,8 +1,8 @@
 """The guide's hybrid, and what it is compared with: part of lesson 1.2d.
 
-A conductor carries out the order. When it is completed, the customer gets points, which are another
-team's business: a service `points` with a database of its own. `by_event` opens the hybrid: the
-order is completed and `OrderCompleted` goes into the outbox of `orders`, in one transaction, and
+An orchestrator carries out the order. When it is completed, the customer gets points, which are
+another team's business: a service `points` with a database of its own. `by_event` opens the
+hybrid: the order is completed and `OrderCompleted` goes into the outbox of `orders`, in one transaction, and
 `points` reacts to it. `by_step` makes the points a step of the saga.
 
 In the history: "credited" for each order that got its points, and the "balance" in the end.
@@ -21,7 +21,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from labkit.base.transactions import begin_immediate, reading
-from labkit.lessons.shared.two_ways import PATIENT, Shop, by_conductor
+from labkit.lessons.shared.two_ways import PATIENT, Shop, by_orchestrator
 from labkit.messaging import (
     Catalog,
     Envelope,
@@ -78,7 +78,7 @@ async def _open(world: World, stock: int, define: Define) -> Shop:
         await connection.execute(text("CREATE TABLE balance (points INTEGER NOT NULL)"))
         await connection.execute(text("INSERT INTO balance VALUES (0)"))
     await create_outbox(world.database("orders db"))
-    place, end = await by_conductor(world, stock, define=define)
+    place, end = await by_orchestrator(world, stock, define=define)
 
     async def look() -> Any:
         async with reading(store) as connection:

@@ -1,8 +1,8 @@
-"""What somebody asks at night, of a shop with a conductor and of one without: part of lesson 1.2d.
+"""What somebody asks at night, of a shop with an orchestrator and of one without: for lesson 1.2d.
 
 The first order is completed, the second is refused by shipping and undone, and the third waits:
 something is down (a fault). Either way the services' own routes are asked, and one that is down
-does not answer. `ask_conductor` asks the orchestrator's in `orders`. `ask_events` asks `orders`
+does not answer. `ask_orchestrator` asks the orchestrator's in `orders`. `ask_events` asks `orders`
 first, which keeps the reason and what it has heard, and where that is not enough every service for
 what it has said of the order, and the broker for who is behind: up to five places. Each answer
 comes with the places that were asked.
@@ -67,7 +67,7 @@ def report(who: str, answer: Answer) -> str:
     return textwrap.fill(text, 78, initial_indent="  ", subsequent_indent="      ")
 
 
-async def ask_conductor(world: World) -> list[Answer]:
+async def ask_orchestrator(world: World) -> list[Answer]:
     """The answers of the orchestrator."""
     paths = ("/order-3", "/order-2", "?status=running")
     third, second, running = [await _get(world, "orders", f"sagas{path}") for path in paths]

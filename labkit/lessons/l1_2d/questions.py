@@ -7,11 +7,11 @@ from labkit.course.selftest import Question
 QUESTIONS = (
     Question(
         "An order is undone: payments and warehouse both give something back. Why do such orders "
-        "take about as long by events as with the conductor, although each hop costs more?",
+        "take about as long by events as with the orchestrator, although each hop costs more?",
         [
             "The broker delivers an undo first",
             "Both services undo at the same time",
-            "The conductor waits for its claim to end",
+            "The orchestrator waits for its claim to end",
         ],
         answer="b",
         reasons={

@@ -1,9 +1,9 @@
-"""The same orders two ways, by events and by a conductor: the experiment of lesson 1.2d.
+"""The same orders two ways, by events and by an orchestrator: the experiment of lesson 1.2d.
 
 Lesson 1.2c uses `by_events` alone.
 
 Four services, `orders`, `warehouse`, `payments` and `shipping`, each on a node with a database of
-its own. `by_events` wires labkit's choreography over Redis Streams, `by_conductor` its orchestrated
+its own. `by_events` wires labkit's choreography over Redis Streams, `by_orchestrator` the
 saga over HTTP, with the orchestrator in `orders`. Participants, tables, customers and patience are
 the same. Either opens the shop and gives `place(order)`, to be called on the node `orders`, and
 `end()`: what it all came to.
@@ -77,7 +77,7 @@ async def by_events(
     lease: float = 1.0,
     services: Callable[[World], Iterable[Service]] | None = None,
 ) -> Shop:
-    """Open the shop without a conductor, with this many stoves.
+    """Open the shop without an orchestrator, with this many stoves.
 
     A relay looks every `relay_every` seconds for what there is to publish; `at_once`: also as soon
     as something was handled. `apart`: each service has a database of its own. `lease`: seconds that
@@ -155,7 +155,7 @@ async def by_events(
     return order, lambda: store.end(stock)
 
 
-async def by_conductor(
+async def by_orchestrator(
     world: World,
     stock: int,
     *,
@@ -173,7 +173,7 @@ async def by_conductor(
     store = FourStores(world, apart)
     await store.open(stock)
 
-    def conductor() -> Orchestrator:
+    def orchestrator() -> Orchestrator:
         def observe(kind: str, /, **facts: Any) -> None:
             if kind == "saved" and facts["status"] in ("completed", "compensated"):
                 world.record("settled", order=facts["saga"], on=facts["status"])
@@ -189,7 +189,7 @@ async def by_conductor(
             "rng": world.rng,
             "observe": observe,
         }
-        owner = world.new_id("conductor-")
+        owner = world.new_id("orchestrator-")
         return Orchestrator(
             store.of("orders", timeout=1.0),
             [definition],
@@ -200,14 +200,14 @@ async def by_conductor(
         )
 
     async def order(reference: str, customer: str = "ada", country: str = SERVED[0]) -> None:
-        saga = conductor()
+        saga = orchestrator()
         await BySaga(saga, PATIENCE).place(reference, _one_stove(customer, country))
         world.record("placed", order=reference)
         with suppress(ClaimedElsewhere, *TRANSIENT):  # a worker has it, or will
             await saga.drive(reference)
 
     async def conduct() -> None:
-        operators, saga = FastAPI(), conductor()
+        operators, saga = FastAPI(), orchestrator()
         install(operators)
         operators.include_router(saga_routes(saga))
         world.serve("orders", operators)
