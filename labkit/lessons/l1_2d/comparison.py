@@ -26,7 +26,7 @@ from labkit.world import Crash, Fault, Pause, Run
 _WISHES: tuple[Mapping[str, str], ...] = ({}, {"country": "AQ"}, {}, {"customer": "bob"}, {})
 CALM, RUSH = 0.27, 0.05
 """Seconds between two customers."""
-MANY = 30
+MANY = 20
 """Customers of a rush: ten of them would come in half a second and be a burst."""
 
 

@@ -2,8 +2,8 @@
 
 An orchestrator carries out the order. When it is completed, the customer gets points, which are
 another team's business: a service `points` with a database of its own. `by_event` opens the
-hybrid: the order is completed and `OrderCompleted` goes into the outbox of `orders`, in one transaction, and
-`points` reacts to it. `by_step` makes the points a step of the saga.
+hybrid: the order is completed and `OrderCompleted` goes into the outbox of `orders`, in one
+transaction, and `points` reacts to it. `by_step` makes the points a step of the saga.
 
 In the history: "credited" for each order that got its points, and the "balance" in the end.
 
