@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import psutil
@@ -23,8 +24,10 @@ from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 
 from labkit import real
-from labkit.lessons.l1_1a.customers import Store
-from labkit.locks import LockManager, RedisFencedStore
+from labkit.locks import LockManager
+
+if TYPE_CHECKING:
+    from labkit.lessons.l1_1a.customers import Store
 
 LEASE = 0.8
 LOCKS = ("redis-py's lock", "labkit's lock")
@@ -98,7 +101,11 @@ def _kept(url: str, store: str) -> str:
 
 
 def _shelf(redis: Redis, store: str) -> Store:
-    return RedisFencedStore(redis) if store == "fenced store" else _PlainStore(redis)
+    if store == "plain store":
+        return _PlainStore(redis)
+    from labkit.locks import RedisFencedStore  # imports SQLAlchemy: not in every process
+
+    return RedisFencedStore(redis)
 
 
 @asynccontextmanager
