@@ -27,7 +27,8 @@ that opens databases, one that calls a service, plain computation."""
 @dataclass(frozen=True)
 class Depth:
     """A profile: the runs of a `falsify`, the examples of a property, the steps of a state machine,
-    and of the moments at which a test lets something crash, every how many it takes.
+    every how many of the moments at which something may crash are tried, and how often a process is
+    really killed.
 
     `answers` bounds the schedules that a right answer to an exercise must survive (None: the whole
     budget that a reader's answer gets). `anew`: wrong answers are searched for their smallest
@@ -38,6 +39,7 @@ class Depth:
     examples: Mapping[Cost, int]
     steps: int
     every: int
+    kills: int
     answers: int | None
     anew: bool
 
@@ -48,6 +50,7 @@ QUICK = Depth(
     examples={"dear": 12, "fair": 40, "cheap": 120},
     steps=25,
     every=3,
+    kills=20,
     answers=15,
     anew=False,
 )
@@ -57,6 +60,7 @@ DEEP = Depth(
     examples={"dear": 150, "fair": 400, "cheap": 3000},
     steps=40,
     every=1,
+    kills=100,
     answers=None,
     anew=True,
 )
