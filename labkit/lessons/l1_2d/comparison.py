@@ -39,7 +39,7 @@ def day(shop: Mapping[str, Any], seed: int, every: float = CALM, customers: int 
 def _day(shop: tuple[tuple[str, Any], ...], seed: int, every: float, customers: int) -> Run:
     wishes = _WISHES * (customers // len(_WISHES))
     scenario = {"customers": wishes, "stock": customers, "every": every}
-    within = 1.2 if customers <= 10 else 3.0  # in a rush, the last order waits for the others
+    within = 1.2 if customers <= 10 else 2.0  # in a rush, the last order waits for the others
     made = run(checkout, seed=seed, args=scenario | {"within": within} | dict(shop))
     _require_that_all_ended(made, len(wishes))
     return made
