@@ -113,12 +113,14 @@ def where_used(error: BaseException) -> str | None:
 
 
 def explained(error: BaseException) -> list[str]:
-    """What the message of an exception does not say: a judge's notes on it, and what a foreign
-    event loop means here.
+    """What the message of an exception does not say: a judge's notes on it, what a foreign event
+    loop means here, and where a coroutine comes from.
     """
     notes = [*getattr(error, "__notes__", ())]
     if isinstance(error, RuntimeError) and re.search(r"different (event )?loop", str(error)):
         notes.append("The clients are separate machines: they share no Python object.")
+    if re.search("'coroutine' object|<coroutine object", str(error)):
+        notes.append("An async function returns a coroutine: is an `await` missing?")
     return notes
 
 

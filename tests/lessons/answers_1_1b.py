@@ -469,6 +469,24 @@ async def sale_that_always_fails(engine: AsyncEngine, lines: Lines) -> bool:
     raise DatabaseUnavailable("failed", "never tried")
 
 
+async def sale_believed_when_anything_changed(engine: AsyncEngine, lines: Lines) -> bool:
+    """After an error it looks whether the stock has changed. Others sell, too."""
+    for _ in range(2):
+        before = await _stock(engine)
+        try:
+            return await sale_rolled_back_by_an_exception(engine, lines)
+        except Exception:
+            if await _stock(engine) != before:
+                return True
+    return False
+
+
+async def _stock(engine: AsyncEngine) -> dict[str, int]:
+    async with reading(engine) as connection:
+        rows = await connection.execute(text("SELECT sku, stock FROM inventory"))
+        return {sku: stock for sku, stock in rows}
+
+
 async def sale_refused(engine: AsyncEngine, lines: Lines) -> bool:
     return False
 
@@ -503,6 +521,19 @@ async def sale_without_a_guard(engine: AsyncEngine, lines: Lines) -> bool:
         for sku, quantity in lines:
             unguarded = "UPDATE inventory SET stock = stock - :quantity WHERE sku = :sku"
             await take(tx, sku, quantity, unguarded)
+    return True
+
+
+@asynccontextmanager
+async def cart_without_await(locks: Any, skus: Sequence[str]) -> AsyncIterator[None]:
+    for sku in skus:
+        locks.hold(sku).__aenter__()  # without await
+    yield
+
+
+async def sale_without_await(engine: AsyncEngine, lines: Lines) -> bool:
+    async with begin_immediate(engine) as connection:
+        connection.execute(text("UPDATE inventory SET stock = 0"))  # type: ignore[unused-coroutine]  # without await
     return True
 
 
@@ -549,6 +580,7 @@ EXERCISES = (
                 "anna's card was declined, and hold_cart did not let that error out"
             ),
         },
+        forgetful={cart_without_await: "ItemLock.__aenter__"},
         raising={
             cart_of_several_keys: (
                 "in cart_of_several_keys:  async with locks.hold(*sorted(set(skus)))"
@@ -567,14 +599,14 @@ EXERCISES = (
         right_too=(sale_rolled_back_by_hand, sale_of_sums_looked_up_inside),
         wrong={
             sale_returned_from_inside: "was sold, and the shelves lack",
-            sale_line_by_line: "was sold, and the shelves lack 2 stove, 1 tent",
+            sale_line_by_line: "no cart was sold, and the shelves lack 1 stove",
             sale_looked_up_before: "was sold, and the shelves lack",
             sale_looked_up_line_by_line: "was sold, and the shelves lack",
             sale_whatever_was_changed: "was sold, and the shelves lack",
             sale_given_back_later: "no cart was sold, and the shelves lack 1 stove",
             sale_given_back_in_one_step: "no cart was sold, and the shelves lack 1 stove",
             sale_of_each_item_once: "(1 stove, 1 stove) was sold, and the shelves lack 1 stove",
-            sale_refused_when_in_doubt: "was refused, and at the end everything in it is",
+            sale_refused_when_in_doubt: "no cart was sold, and the shelves lack 1 stove, 1 tent",
             sale_told_when_in_doubt: "was sold, and the shelves lack",
             sale_asked_again: "and the shelves lack",
             sale_asked_again_and_raised: "and the shelves lack",
@@ -583,9 +615,11 @@ EXERCISES = (
             sale_of_the_first_two_lines: "was sold, and the shelves lack",
             sale_never_committed: "was sold, and the shelves lack nothing",
             sale_that_always_fails: "was alone, the database answered, and it was not sold",
+            sale_believed_when_anything_changed: "was sold, and the shelves lack",
             sale_refused: "was refused, and at the end everything in it is still there",
             sale_with_the_counted_stock: "was sold, and the shelves lack",
         },
+        forgetful={sale_without_await: "AsyncConnection.execute"},
         raising={
             sale_from_another_column: "in sale_from_another_column:  await tx.execute(",
             sale_while_one_is_left: "CHECK constraint failed",

@@ -4,6 +4,7 @@ that are easy to write.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from sqlalchemy import text
@@ -93,6 +94,43 @@ async def confirm_or_delete(db: Statements, hold_id: str, now: float) -> bool:
         return True
     await db.change("DELETE FROM holds WHERE id = :id AND status = 'held'", id=hold_id)
     return False
+
+
+async def confirm_and_undo(db: Statements, hold_id: str, now: float) -> bool:
+    """Looks at the time after the write, and takes the write back."""
+    confirm = "UPDATE holds SET status = 'confirmed' WHERE id = :id AND status = 'held'"
+    if not await db.change(confirm, id=hold_id):
+        return bool(await db.ask(STATUS, id=hold_id) == "confirmed")
+    if await db.ask("SELECT expires_at FROM holds WHERE id = :id", id=hold_id) <= now:
+        await db.change("UPDATE holds SET status = 'held' WHERE id = :id", id=hold_id)
+        return False
+    return True
+
+
+async def confirm_in_whole_seconds(db: Statements, hold_id: str, now: float) -> bool:
+    return await confirm_guarded(db, hold_id, int(now))
+
+
+async def confirm_under_another_name(db: Statements, hold_id: str, now: float) -> bool:
+    named = GUARDED.replace("status =", "customer = 'paid', status =", 1)
+    if await db.change(named, id=hold_id, now=now):
+        return True
+    return bool(await db.ask(STATUS, id=hold_id) == "confirmed")
+
+
+async def confirm_for_longer(db: Statements, hold_id: str, now: float) -> bool:
+    """Gives another minute to a hold that can no longer be confirmed."""
+    if await confirm_guarded(db, hold_id, now):
+        return True
+    await db.change("UPDATE holds SET expires_at = expires_at + 60 WHERE id = :id", id=hold_id)
+    return False
+
+
+async def confirm_leaving_a_row(db: Statements, hold_id: str, now: float) -> bool:
+    """Writes down a hold that there was not."""
+    if await db.ask(STATUS, id=hold_id) is None:
+        await db.change("INSERT INTO holds VALUES (:id, 'nobody', 'expired', 0)", id=hold_id)
+    return await confirm_guarded(db, hold_id, now)
 
 
 async def confirm_nothing(db: Statements, hold_id: str, now: float) -> bool:
@@ -241,6 +279,14 @@ async def sweep_the_first(engine: AsyncEngine, now: float) -> None:
                 )
 
 
+async def sweep_rounding_up(engine: AsyncEngine, now: float) -> None:
+    await sweep_at_once(engine, math.ceil(now))
+
+
+async def sweep_in_whole_seconds(engine: AsyncEngine, now: float) -> None:
+    await sweep_at_once(engine, int(now))
+
+
 async def sweep_at_this_instant(engine: AsyncEngine, now: float) -> None:
     """Finds the holds that end now, and not those that have ended."""
     await _sweep_at_once(engine, now, " AND expires_at = :now")
@@ -331,6 +377,21 @@ async def sweep_into_a_column_that_is_not_there(engine: AsyncEngine, now: float)
         await connection.execute(text("UPDATE holds SET state = 'expired'"))
 
 
+async def confirm_without_await(db: Statements, hold_id: str, now: float) -> bool:
+    if db.change(GUARDED, id=hold_id, now=now):  # type: ignore[truthy-bool]  # without await
+        return True
+    return bool(await db.ask(STATUS, id=hold_id) == "confirmed")
+
+
+async def confirm_returning_a_coroutine(db: Statements, hold_id: str, now: float) -> Any:
+    return db.ask(STATUS, id=hold_id)
+
+
+async def sweep_without_await(engine: AsyncEngine, now: float) -> None:
+    async with begin_immediate(engine) as connection:
+        connection.execute(text(EXPIRE), {"id": "hold-carl"})  # type: ignore[unused-coroutine]  # without await
+
+
 EXERCISES = (
     Exercise(
         "1.1c-1",
@@ -349,18 +410,31 @@ EXERCISES = (
             confirm_by_time_alone: "and then that hold became confirmed",
             confirm_by_status_alone: "anna was told True, and her hold had ended",
             confirm_whatever_was_changed: "anna was told True, and the stove is ben's",
-            confirm_once_only: "was told True on one and False on the other, and the stove is hers",
+            confirm_once_only: "asked twice, was told True and then False, and the stove is hers",
             confirm_every_hold: "cleo has another hold, did nothing, and it is confirmed",
             confirm_or_expire: (
                 "nobody ended her hold, and it is expired: False must change nothing"
             ),
+            confirm_and_undo: "anna was told True, and the stove is ben's",
             confirm_or_delete: "nobody ended her hold, and it is gone: False must change nothing",
-            confirm_nothing: "anna was told False, and the stove was hers for another 1 s",
+            confirm_in_whole_seconds: "anna was told True, and her hold had ended 50 ms before",
+            confirm_under_another_name: (
+                "hold-anna is anna's, and in the end its customer is 'paid'"
+            ),
+            confirm_for_longer: "her hold ends at another time than before",
+            confirm_leaving_a_row: (
+                "it returned False for 'hold-nobody', which does not exist, and changed the table"
+            ),
+            confirm_nothing: "anna was told False, and the stove was hers for another 750 ms",
         },
+        forgetful={confirm_without_await: "Statements.change"},
         raising={
             confirm_expecting_a_row: "in confirm_expecting_a_row:  return bool((await db.ask(",
         },
         odd={
+            confirm_returning_a_coroutine: (
+                "An async function returns a coroutine: is an `await` missing?"
+            ),
             confirm_and_return_nothing: "confirm must return True or False, it returned None",
         },
     ),
@@ -382,17 +456,20 @@ EXERCISES = (
             sweep_without_looking_at_the_count: "came back twice",
             sweep_all_that_are_expired: "3 stoves came back twice",
             sweep_one_unit_each: "1 stove did not come back",
-            sweep_everybody: "hold-fred was not due for an hour, and it is expired",
+            sweep_everybody: "hold-fred was not yet due, and after the last sweep it is expired",
             sweep_those_before: "was due, and after the last sweep it is held",
             sweep_at_this_instant: "hold-emil was due, and after the last sweep it is held",
             sweep_the_earliest: "was due, and after the last sweep it is held",
-            sweep_with_counted_stock: "by the holds it is",
+            sweep_with_counted_stock: "1 stove came back twice: in the end 4 on hand",
             sweep_sums_of_before: "came back twice",
             sweep_all_that_is_held: "came back twice",
             sweep_away: "was due, and after the last sweep it is gone",
             sweep_from_a_look: "came back twice",
+            sweep_rounding_up: "hold-ivan was not yet due, and after the last sweep it is expired",
+            sweep_in_whole_seconds: "hold-gina was due, and after the last sweep it is held",
             sweep_the_first: "hold-emil was due, and after the last sweep it is held",
         },
+        forgetful={sweep_without_await: "AsyncConnection.execute"},
         raising={
             sweep_into_a_column_that_is_not_there: (
                 "in sweep_into_a_column_that_is_not_there:  await connection"

@@ -804,18 +804,12 @@ EXERCISES = (
             NumbersItsGifts: (
                 "when everybody has told everybody, east 5, north 1 and west 2 may be sold"
             ),
-            AddsAndForgets: (
-                "when everybody has told everybody, east 5, north 1 and west 2 may be "
-                "sold, and it should be east 5, north 3 an"
-            ),
+            AddsAndForgets: "that is more than 10",
             MaximumOfWhatIsLeft: (
                 "after west merged what it was told, east 6, north 2 and west 4 may be "
                 "sold: with 0 sold that is more than 10"
             ),
-            Overwrites: (
-                "when everybody has told everybody, east 6, north 2 and west 2 may be "
-                "sold, and it should be east 5, north 3 an"
-            ),
+            Overwrites: "that is more than 10",
             OverwritesOthers: "north merged what it was told, and its rights went from 3 to 2",
             Sums: "after east merged what it was told",
             GivesWhatItHasNot: "west had 1, and give(2) returned True",
@@ -824,14 +818,14 @@ EXERCISES = (
                 "after east gave 1 to north, east 10, north 0 and west 4 may be sold: "
                 "with 0 sold that is more than 10"
             ),
-            OverwritesAGift: "and its rights went from 5 to 5",
+            OverwritesAGift: "that is more than 10",
             GivesAwayWhatIsSold: "west had 1, and give(2) returned True",
             SellsOnlyItsFirst: "north had 2, and take(1) returned False",
             GiftsGivenBack: "and it should be",
-            NewestOfAll: "and it should be",
+            NewestOfAll: "that is more than 10",
             KeepsAList: "and it should be",
             LogOfGifts: "and it should be",
-            LongestLog: "and it should be",
+            LongestLog: "that is more than 10",
             ForgetsWhatArrived: "and it should be",
             DifferenceToTheLastWord: "that is more than 10",
             PassesOverAsManyAsItKnows: "and it should be",
@@ -864,7 +858,7 @@ EXERCISES = (
             TwoNumbers: "2 likes, 1 taken back: east counts 0, not 1",
             NeverBelowZero: "2 likes, 1 taken back: east counts 2, not 1",
             NeverBelowZeroHere: "2 likes, 1 taken back: east counts 2, not 1",
-            ShowsNoDebt: "west took one back, and its own value changed by 0",
+            ShowsNoDebt: "0 likes, 3 taken back: east counts 0, not -3",
             SharedCounters: "north was told nothing, and its value changed from 0 to 1",
             RemovalsOverwritten: "0 likes, 2 taken back",
             RemovalsForgotten: "2 likes, 1 taken back: east counts 2, not 1",

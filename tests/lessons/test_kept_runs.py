@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.lessons.l1_1c.late_payment import late_payment
+from labkit.lessons.l1_1c import late_payment as judged
 from tests.lessons import kept_runs
 from tests.lessons.answers_1_1c import confirm_nothing
 from tests.support.depth import QUICK
@@ -35,13 +35,15 @@ def test_a_stale_kept_run_is_searched_for_and_the_refresh_is_named(
         tmp_path / "stale.json", seed=7, args={**over_before_she_pays, "again": False}
     )
     monkeypatch.setattr(kept_runs, "DEPTH", QUICK)
+    monkeypatch.setattr(judged, "CASES", ())  # so that only a search finds it
     monkeypatch.setattr(kept_runs, "path_of", lambda exercise: stale)
     command = r"`make deep ONLY=1_1c ARGS=--keep` writes failing_runs/1_1c.json anew"
     says = f"the kept run of {EXERCISE} confirm_nothing does not fail any more.*{command}"
     with pytest.warns(UserWarning, match=says):
         result = kept_runs.checked.__wrapped__(EXERCISE, confirm_nothing)
     assert result.status == "failed" and result.run is not None
-    assert result.run.scenario == late_payment.__name__ and result.run.args["ends"] > 1.0
+    assert result.run.scenario == judged.late_payment.__name__
+    assert result.run.args["ends"] > judged.PAYS
 
 
 def test_a_kept_run_that_still_fails_is_the_one_that_is_shown(
@@ -49,6 +51,7 @@ def test_a_kept_run_that_still_fails_is_the_one_that_is_shown(
 ) -> None:
     another_seed = copy_of_kept_runs(tmp_path / "fresh.json", seed=7)
     monkeypatch.setattr(kept_runs, "DEPTH", QUICK)
+    monkeypatch.setattr(judged, "CASES", ())  # so that only a search finds it
     monkeypatch.setattr(kept_runs, "path_of", lambda exercise: another_seed)
     result = kept_runs.checked.__wrapped__(EXERCISE, confirm_nothing)
     assert result.status == "failed" and result.run is not None and result.run.seed == 7

@@ -24,13 +24,15 @@ from redis.exceptions import LockError
 from labkit.check import Invariant
 from labkit.course.figures.text import duration
 from labkit.course.judge import judge
+from labkit.lessons.shared.fixed_cases import Case, cases_first
 from labkit.lessons.shared.worst_first import worst_first
 from labkit.sim import Finding, pauses
-from labkit.world import Fault, Run, Slow, World
+from labkit.world import Fault, Pause, Run, Slow, World
 
 SHOPPERS = ("anna", "ben", "carl")
 KEY = "lock:stove"
 LEASE, WORK, POLL = 1.0, 0.7, 0.3  # seconds
+PATIENCE = 30.0  # seconds for which a shopper polls: far more than three leases and a pause
 NEVER_GIVES_UP = 3600.0  # seconds for an answer: nothing is lost, so there always is one
 
 
@@ -39,8 +41,12 @@ async def release_race(world: World, release: Callable[[Redis, str, str], Awaita
 
     async def shopper() -> None:
         redis, me = world.redis(timeout=NEVER_GIVES_UP), world.here()
-        asked = world.now()
+        began = asked = world.now()
         while not await redis.set(KEY, me, nx=True, px=int(LEASE * 1000)):
+            if asked - began > PATIENCE:
+                holder: Any = await redis.get(KEY)
+                world.record("gave up", saw=(holder or b"").decode(errors="replace"))
+                return
             await asyncio.sleep(POLL)
             asked = world.now()
         with world.holding(KEY):
@@ -90,7 +96,8 @@ def _turns(run: Run) -> list[_Turn]:
             facts["asks"] = event.at
         elif event.kind == "let go":
             facts |= {"answered": event.at, "said": event.data["said"]}
-    return sorted((_Turn(**facts) for facts in by.values()), key=lambda turn: turn.until)
+    turns = [_Turn(**facts) for facts in by.values() if "granted" in facts]
+    return sorted(turns, key=lambda turn: turn.until)
 
 
 def _harm(run: Run) -> str | None:
@@ -99,6 +106,11 @@ def _harm(run: Run) -> str | None:
         return (
             f"{event.node}'s release raised {error} after the work was done: its caller takes it"
             " for failed, and does it again"
+        )
+    for event in run.history.of("gave up"):
+        return (
+            f"{event.node} asked for {duration(PATIENCE)}, and {KEY} never became free: it is"
+            f" {event.data['saw']!r}"
         )
     turns = _turns(run)
     said = {turn.who: turn.said for turn in turns}
@@ -156,6 +168,18 @@ SAFE = Invariant(
 )
 TRUE = replace(SAFE, test=_lie)
 
+CASES = (
+    Case(),
+    *[Case(faults=(Pause("anna", at=at, for_=0.6),)) for at in (0.7025, 0.7035, 0.7055, 0.7075)],
+    Case(faults=(Slow(factor=700, src="anna", dst="redis", after="lets go", for_=5.0),)),
+    *[Case(faults=(Pause(who, at=at, for_=1.5),)) for who, at in (("anna", 0.1), ("carl", 1.9))],
+)
+"""anna is the first to have the lock, and carl the last. anna is paused between any two of the
+commands by which she lets go of it, until another has it; each of her commands takes so long that
+another has the lock meanwhile; and a lease ends before its owner asks, with another who wants the
+lock, or with nobody.
+"""
+
 
 @judge(
     "1.1a-1",
@@ -191,4 +215,12 @@ def judge_release(answer: Any, budget: int) -> Finding:
         "args": {"release": answer},
         "max_steps": 10_000,
     }
-    return worst_first(release_race, SAFE, TRUE, runs=budget, **options)
+    return cases_first(
+        release_race,
+        (SAFE, TRUE),
+        CASES,
+        lambda runs: worst_first(release_race, SAFE, TRUE, runs=runs, **options),
+        budget=budget,
+        args={"release": answer},
+        max_steps=10_000,
+    )

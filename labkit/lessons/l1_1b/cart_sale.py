@@ -29,7 +29,7 @@ from labkit.check import Invariant
 from labkit.course.judge import judge
 from labkit.inventory import create_inventory
 from labkit.inventory.stock import inventory
-from labkit.lessons.shared.fixed_cases import Case, fixed_cases
+from labkit.lessons.shared.fixed_cases import Case, cases_first
 from labkit.lessons.shared.worst_first import worst_first
 from labkit.sim import Finding, crashes, lost_replies, pauses
 from labkit.world import LoseReply, Run, World
@@ -130,16 +130,24 @@ def _named(cart: Cart) -> str:
 
 
 CASES = (
-    Case(
-        {"carts": (CARTS[0],), "shelf": 1}, (LoseReply(src="east", label="COMMIT", after="asked"),)
-    ),
-    Case(
-        {"carts": (CARTS[0], CARTS[0]), "shelf": 1},
-        (LoseReply(src="east", label="COMMIT", after="asked"),),
-    ),
+    Case({"carts": (CARTS[0],), "shelf": 2}),
     Case({"carts": (CARTS[3],), "shelf": 2}),
+    Case({"carts": (CARTS[3],), "shelf": 1}),
+    Case({"carts": (CARTS[1],), "shelf": 2}),
+    Case({"carts": (CARTS[2], CARTS[2]), "shelf": 1}),
+    Case({"carts": (CARTS[0], CARTS[1], CARTS[5]), "shelf": 0}),
+    *[
+        Case(
+            {"carts": (CARTS[0],) * count, "shelf": 1},
+            (LoseReply(src="east", label=label, after="asked"),),
+        )
+        for label in ("COMMIT", "BEGIN", "UPDATE")
+        for count in (1, 2)
+    ],
 )
-"""A commit whose answer is lost, alone and beside another cart; two lines of the last stove."""
+"""Carts that take the last of everything, that name one SKU twice, that lack their first line or
+their last; and a statement whose answer is lost, alone and beside another cart.
+"""
 
 WHOLE = Invariant("a cart is sold as a whole or not at all", _not_whole)
 SERVED = replace(WHOLE, test=_refused_for_nothing)
@@ -169,17 +177,14 @@ def judge_cart(answer: Any, budget: int) -> Finding:
         lost_replies(*SERVICES),
         pauses(*SERVICES, up_to=2.0),
     ]
-    options: dict[str, Any] = {"max_steps": 50_000}
-    found = worst_first(
+    return cases_first(
         cart_sale,
-        WHOLE,
-        SERVED,
-        runs=max(1, budget - len(CASES)),
-        faults=faults,
-        args=args,
-        **options,
+        (WHOLE, SERVED),
+        CASES,
+        lambda runs: worst_first(
+            cart_sale, WHOLE, SERVED, runs=runs, faults=faults, args=args, max_steps=50_000
+        ),
+        budget=budget,
+        args={"sell_cart": answer},
+        max_steps=50_000,
     )
-    if not found:
-        return found
-    cases = fixed_cases(cart_sale, (WHOLE, SERVED), CASES, args={"sell_cart": answer}, **options)
-    return replace(cases, runs=found.runs + cases.runs, plans=max(found.plans, cases.plans))

@@ -25,11 +25,12 @@ from labkit.base import begin_immediate, reading
 from labkit.check import Invariant
 from labkit.course.figures.text import duration
 from labkit.course.judge import judge
+from labkit.lessons.shared.fixed_cases import Case, cases_first
 from labkit.lessons.shared.worst_first import worst_first
 from labkit.sim import Finding
 from labkit.world import Event, Fault, Pause, Run, Slow, World
 
-PAYS = 1.0  # the second at which anna pays
+PAYS = 1.25  # the second at which anna pays; not a whole one, so that rounding it does harm
 DEVICES = ("anna", "anna's phone")
 ANNAS, CLEOS, NOBODYS = "hold-anna", "hold-cleo", "hold-nobody"
 NEVER_GIVES_UP = 3600.0  # seconds for an answer: nothing is lost, so there always is one
@@ -68,7 +69,7 @@ async def late_payment(
     devices: int = 1,
     again: bool = False,
 ) -> None:
-    """anna pays at second 1, on one or two `devices`, and each asks `again`; her hold is over at
+    """anna pays at second 1.25, on one or two `devices`, and each asks `again`; her hold is over at
     second `ends`, and `unswept` later ben has the stove.
     """
     engine = world.database(timeout=NEVER_GIVES_UP)
@@ -105,24 +106,33 @@ async def late_payment(
 
     paying = [world.node(device).start(anna) for device in DEVICES[:devices]]
     await world.join(*paying, world.node("ben").start(ben))
-    state = "SELECT status FROM holds WHERE id = :id"
-    world.record(
-        "in the end", hers=await db.ask(state, id=ANNAS), cleos=await db.ask(state, id=CLEOS)
-    )
+    found = await _rows(engine)
+    world.record("in the end", **{hold: found.get(hold) for hold in (ANNAS, CLEOS)}, until=until)
     try:
-        world.record("asked for nobody's", said=await asked(NOBODYS))
+        said = await asked(NOBODYS)
     except Exception as error:
         error.add_note(f"This was a hold that does not exist, {NOBODYS!r}, and must return False.")
         raise
+    world.record("asked for nobody's", said=said, changed=await _rows(engine) != found)
+
+
+async def _rows(engine: AsyncEngine) -> dict[str, tuple[str, str, float]]:
+    """Customer, status and end of every hold, by its id."""
+    async with reading(engine) as connection:
+        rows = await connection.execute(text("SELECT id, customer, status, expires_at FROM holds"))
+        return {id: (customer, status, ends) for id, customer, status, ends in rows}
 
 
 def _harm(run: Run) -> str | None:
     told = [event.data["said"] for event in run.history.of("told")]
-    ((status, cleos),) = (
-        (event.data["hers"], event.data["cleos"]) for event in run.history.of("in the end")
-    )
+    (end,) = run.history.of("in the end")
+    status, cleos = _status(end, ANNAS), _status(end, CLEOS)
     if cleos != "held":
         return f"cleo has another hold, did nothing, and it is {_state(cleos)}"
+    for hold, customer in ((ANNAS, "anna"), (CLEOS, "cleo")):
+        row = end.data[hold]
+        if row and row[0] != customer:
+            return f"{hold} is {customer}'s, and in the end its customer is {row[0]!r}"
     for ben in run.history.of("has the stove"):
         if status != ben.data["hers"]:
             was = f"the one stove was given to ben when anna's hold was {ben.data['hers']}"
@@ -141,12 +151,18 @@ def _calls(run: Run) -> Iterator[tuple[int, Event, Event]]:
             yield nth, paid, answer
 
 
+def _status(end: Event, hold: str) -> str | None:
+    row = end.data[hold]
+    return row[1] if row else None
+
+
 def _state(status: str | None) -> str:
     return "gone" if status is None else status
 
 
 def _lie(run: Run) -> str | None:
-    (status,) = (event.data["hers"] for event in run.history.of("in the end"))
+    (end,) = run.history.of("in the end")
+    status = _status(end, ANNAS)
     told = [event.data["said"] for event in run.history.of("told")]
     for nth, paid, answer in _calls(run):
         said, left = answer.data["said"], run.args["ends"] - answer.at
@@ -169,8 +185,13 @@ def _lie(run: Run) -> str | None:
             f"anna was told {told[-1]}, nobody ended her hold, and it is {_state(status)}: False"
             " must change nothing"
         )
-    if any(event.data["said"] for event in run.history.of("asked for nobody's")):
-        return f"it returned True for {NOBODYS!r}, a hold that does not exist"
+    if status not in (None, "confirmed") and end.data[ANNAS][2] != end.data["until"]:
+        return f"anna was told {told[-1]}, and her hold ends at another time than before"
+    for event in run.history.of("asked for nobody's"):
+        if event.data["said"]:
+            return f"it returned True for {NOBODYS!r}, a hold that does not exist"
+        if event.data["changed"]:
+            return f"it returned False for {NOBODYS!r}, which does not exist, and changed the table"
     return None
 
 
@@ -180,6 +201,44 @@ SAFE = Invariant(
     _harm,
 )
 TRUE = replace(SAFE, test=_lie)
+
+
+def _case(
+    ends: float,
+    *faults: Fault,
+    released: bool = False,
+    unswept: float = 0.0,
+    devices: int = 1,
+    again: bool = False,
+) -> Case:
+    args = {
+        "ends": ends,
+        "released": released,
+        "unswept": unswept,
+        "devices": devices,
+        "again": again,
+    }
+    return Case(args, faults)
+
+
+BEFORE, AFTER, MEANWHILE = 0.5, 2.0, (1.254, 1.252)  # when her hold may end
+CASES = (
+    *[
+        _case(ends, released=released)
+        for released in (False, True)
+        for ends in (BEFORE, AFTER, *MEANWHILE)
+    ],
+    *[
+        _case(ends, unswept=1.0, devices=devices, again=True)
+        for devices in (1, 2)
+        for ends in (BEFORE, 1.2, PAYS, 1.3, 1.45, AFTER, MEANWHILE[0])
+    ],
+    _case(1.45, Pause("anna", after="pays", for_=0.5), unswept=1.0, again=True),
+)
+"""ben gets the stove before she pays, after it, or meanwhile; nobody has swept when she pays, on
+one device or two, long before the end, just before it, at it, and after it; and she asks again
+after the end.
+"""
 
 
 @judge(
@@ -221,7 +280,7 @@ def judge_confirm(answer: Any, budget: int) -> Finding:
         "at_most": 1,
         "args": {
             "confirm": answer,
-            "ends": st.sampled_from((2.0, 0.5, 1.2, 1.004, 1.002, 1.0)),
+            "ends": st.sampled_from((AFTER, BEFORE, 1.45, *MEANWHILE, PAYS, 1.2)),
             "released": st.booleans(),
             "unswept": st.sampled_from((0.0, 1.0)),
             "devices": st.integers(1, 2),
@@ -229,4 +288,12 @@ def judge_confirm(answer: Any, budget: int) -> Finding:
         },
         "max_steps": 10_000,
     }
-    return worst_first(late_payment, SAFE, TRUE, runs=budget, **options)
+    return cases_first(
+        late_payment,
+        (SAFE, TRUE),
+        CASES,
+        lambda runs: worst_first(late_payment, SAFE, TRUE, runs=runs, **options),
+        budget=budget,
+        args={"confirm": answer},
+        max_steps=10_000,
+    )

@@ -1,10 +1,10 @@
 """The judge of exercise 1.1c-2, "a sweeper that survives a crash".
 
-Five holds: three are due when the sweepers begin, at second 1, one of them since a while; one is
-due at second 20 and one in an hour. Two sweepers, anna and ben, run the reader's `sweep`; they
-crash and are paused, and their answers are lost. carl pays for one of the due holds in the last
-moment, and hugo reserves a stove while the sweep is under way. When all is quiet we sweep once
-more, at the instant at which the fourth hold ends, and count the stock.
+Six holds: three are due when the sweepers begin, at second 1, one of them since a while; one is
+due at second 20.25, one at 20.5 and one in an hour. Two sweepers, anna and ben, run the reader's
+`sweep`; they crash and are paused, and their answers are lost. carl pays for one of the due holds
+in the last moment, and hugo reserves a stove while the sweep is under way. When all is quiet we
+sweep once more, at the instant at which the fourth hold ends, and count the stock.
 
 Leaves out: how many holds one transaction takes (a large batch keeps others waiting), and who is
 told that a hold has ended."""
@@ -29,7 +29,7 @@ from labkit.lessons.shared.worst_first import worst_first
 from labkit.sim import Finding
 from labkit.world import Crash, Fault, LoseReply, Pause, Run, World
 
-EARLY, DUE, LATER = 0.4, 1.0, 20.0  # seconds at which holds end
+EARLY, DUE, LATER, NEXT = 0.4, 1.0, 20.25, 20.5  # seconds at which holds end: not all are whole
 QUIET = 15.0  # seconds after which no sweep is under way
 TABLES = (
     "CREATE TABLE stock (sku VARCHAR(64) PRIMARY KEY, on_hand INTEGER, held INTEGER, sold INTEGER)",
@@ -57,6 +57,7 @@ HOLDS = (
     Held("hold-emil", "tent", 3, EARLY),
     Held("hold-fred", "stove", 1, 3600.0),
     Held("hold-gina", "tent", 2, LATER),
+    Held("hold-ivan", "tent", 1, NEXT),
 )
 HUGOS = Held("hold-hugo", "stove", 1, 3600.0)
 FREE = {"stove": 1, "tent": 0}
@@ -214,9 +215,9 @@ def _fault(run: Run) -> str | None:
             return f"{hold.id} was due, and after the last sweep it is {state}"
         if hold.ends == LATER and _state(looked.data["holds"], hold) != "held":
             early = _state(looked.data["holds"], hold)
-            return f"{hold.id} was not due for 19 seconds, and it is {early}"
+            return f"{hold.id} was not due for 19 s when we swept first, and it is {early}"
         if hold.ends > LATER and state != "held":
-            return f"{hold.id} was not due for an hour, and it is {state}"
+            return f"{hold.id} was not yet due, and after the last sweep it is {state}"
     if run.history.of("reserved") and _state(states, HUGOS) != "held":
         return f"hugo reserved for an hour, and his hold is {_state(states, HUGOS)}"
     for sku, (_, held, sold) in sorted(counted.data["stock"].items()):

@@ -38,7 +38,6 @@ def fixed_cases(
     """Run every case, with `args` beside its own; the first that breaks the first invariant, or
     else the next one, or that none does. So the invariants stand with the worst first.
     """
-    plans = {()} | {case.faults for case in cases}
     repeats = [partial(_run, scenario, case, {**args, **case.args}, options) for case in cases]
     runs: list[Run] = []
     for invariant in invariants:
@@ -48,9 +47,13 @@ def fixed_cases(
             made = runs[number - 1]
             verdict = _verdict(invariant, made)
             if verdict.status == "broken":
-                return Finding(verdict, made, len(runs), len(plans), again)
+                return Finding(verdict, made, len(runs), _plans(cases[: len(runs)]), again)
     held = Verdict("holds", invariants[0].claim, f"{len(cases)} fixed cases")
-    return Finding(held, None, len(cases), len(plans))
+    return Finding(held, None, len(cases), _plans(cases))
+
+
+def _plans(cases: Sequence[Case]) -> int:
+    return len({(), *(case.faults for case in cases)})
 
 
 def cases_first(
