@@ -195,6 +195,12 @@ async def compensate_saying_each_name_once(done: Done) -> list[str]:
     return left
 
 
+async def compensate_without_await(done: Done) -> list[str]:
+    for step, result in reversed(done):
+        step.undo(result)  # type: ignore[unused-coroutine]  # without await
+    return []
+
+
 async def compensate_and_return_nothing(done: Done) -> Any:
     await compensate_in_reverse(done)
 
@@ -306,6 +312,27 @@ def read_words(answer: Answer | None) -> str:
     return "no" if "payments" in answer.body and "refused" in answer.body else "unknown"
 
 
+def read_parts_of_the_text(answer: Answer | None) -> str:
+    if answer is None or '"service": "payments"' not in answer.body:
+        return "unknown"
+    if '"charged": true' in answer.body:
+        return "yes"
+    return "no" if '"outcome": "refused"' in answer.body else "unknown"
+
+
+def read_a_name_that_begins_so(answer: Answer | None) -> str:
+    if answer and str(_object(answer).get("service")).startswith("payments"):
+        outcome = _object(answer).get("outcome")
+        return "no" if outcome == "refused" else read_all_parts(answer)
+    return "unknown"
+
+
+def read_that_charged_is_not_false(answer: Answer | None) -> str:
+    if answer and _object(answer).get("service") == "payments" and _object(answer).get("charged"):
+        return "yes"
+    return read_all_parts(answer)
+
+
 def read_that_charged_is_there(answer: Answer | None) -> str:
     if answer and answer.status == 200 and "charged" in _object(answer):
         return "yes" if _object(answer)["service"] == "payments" else "unknown"
@@ -370,6 +397,7 @@ EXERCISES = (
             compensate_in_reverse,
             compensate_by_popping,
         ),
+        forgetful={compensate_without_await: "DoneStep.undo"},
         wrong={
             compensate_forwards: (
                 "payments, stock were done in this order, and undone as payments, stock"
@@ -425,12 +453,15 @@ EXERCISES = (
             read_content_type: "for a yes, and payments had not charged",
             read_any_service: "for a yes, and payments had not charged",
             read_words: '["payments", "charged"] for a yes, and payments had not charged',
+            read_parts_of_the_text: "for a no, and payments had charged",
+            read_a_name_that_begins_so: "for a no, and payments had charged",
+            read_that_charged_is_not_false: "for a yes, and payments had not charged",
             read_that_charged_is_there: "for a yes, and payments had not charged",
             read_200_of_payments: '"status": "up"} for a yes, and payments had not charged',
             read_any_outcome_of_payments: "for a no, and payments had charged",
             read_server_errors_as_no: "for a no, and payments had charged",
             read_refusals_with_409_only: "payments itself said 404",
-            read_nothing: "payments itself said 200",
+            read_nothing: "payments itself said 409",
             read_yes_only: "payments itself said 4",
         },
         raising={

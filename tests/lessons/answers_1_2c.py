@@ -121,6 +121,20 @@ async def consume_passing_over_the_database(
         await consume_in_one_transaction(engine, message, effect)
 
 
+async def consume_hoping_for_the_commit(engine: AsyncEngine, message: str, effect: Effect) -> None:
+    async with engine.connect() as connection:
+        if (await connection.execute(ENTER, {"message": message})).rowcount:
+            await effect(connection)
+        with suppress(Exception):
+            await connection.commit()
+
+
+async def consume_without_await(engine: AsyncEngine, message: str, effect: Effect) -> None:
+    async with engine.begin() as connection:
+        if (await connection.execute(ENTER, {"message": message})).rowcount:
+            effect(connection)  # type: ignore[unused-awaitable]  # without await
+
+
 async def consume_with_a_typo(engine: AsyncEngine, message: str, effect: Effect) -> None:
     async with engine.begin() as connection:
         if (await connection.execute(ENTER, {"message": message})).rowcount:
@@ -188,6 +202,22 @@ async def relay_unmarking(engine: AsyncEngine, publish: Publish) -> None:
         async with engine.begin() as connection:
             await connection.execute(text("UPDATE outbox SET sent = 0"))
         raise
+
+
+async def relay_publishing_until_marked(engine: AsyncEngine, publish: Publish) -> None:
+    for number in await unsent(engine):
+        while True:
+            with suppress(Exception):
+                await publish(number)
+                await mark(engine, number)
+                break
+            await asyncio.sleep(0.05)
+
+
+async def relay_without_await(engine: AsyncEngine, publish: Publish) -> None:
+    for number in await unsent(engine):
+        await publish(number)
+        mark(engine, number)  # type: ignore[unused-coroutine]  # without await
 
 
 async def relay_in_any_order(engine: AsyncEngine, publish: Publish) -> None:
@@ -268,8 +298,10 @@ EXERCISES = (
             ),
             consume_remembering: "m1 was delivered twice, and its effect is there twice",
             consume_passing_over_the_database: "m1 was acknowledged, and its effect is not there",
+            consume_hoping_for_the_commit: "m1 was acknowledged, and its effect is not there",
             consume_nothing: "m1 was acknowledged, and its effect is not there",
         },
+        forgetful={consume_without_await: "effect"},
         raising={
             consume_with_a_typo: "in consume_with_a_typo:  await effect(connection.conection)",
             consume_without_conflict: (
@@ -292,13 +324,15 @@ EXERCISES = (
             relay_marking_all: "event 1 was committed and never published",
             relay_whatever_happens: "event 1 was committed and never published",
             relay_unmarking: "was marked as sent, and published once more",
-            relay_in_any_order: "event 1 was published after event 3: the stream has 3, 1, 2",
+            relay_publishing_until_marked: "was marked as sent, and published once more",
+            relay_in_any_order: "event 1 was published after event 3: the stream has 3",
             relay_at_once: "event 1 was published after event 2: the stream has 2, 1",
             relay_skipping: "event 1 was published after event 2: the stream has 2, 1",
             relay_twice: (
                 "nothing went wrong, and event 1 was published more than once: the stream has 1, 1"
             ),
         },
+        forgetful={relay_without_await: "mark"},
         raising={
             relay_of_rows: "in relay_of_rows:  await publish(row)",
             relay_misspelt: (

@@ -29,7 +29,7 @@ from starlette.routing import Route
 from labkit.check import Invariant
 from labkit.course.judge import judge
 from labkit.lessons.shared.desks import ORCHESTRATOR
-from labkit.lessons.shared.fixed_cases import Case, fixed_cases
+from labkit.lessons.shared.fixed_cases import Case, cases_first
 from labkit.lessons.shared.worst_first import worst_first
 from labkit.sim import Finding
 from labkit.world import Run, World
@@ -93,6 +93,18 @@ MACHINES = {
         True, Answer(409, PROBLEM, '{"service": "payments", "outcome": "in progress"}')
     ),
     "broken": Machine(True, Answer(500, PROBLEM, '{"service": "payments", "outcome": "unknown"}')),
+    "pending": Machine(False, Answer(200, JSON, '{"service": "payments", "charged": "pending"}')),
+    "a name that is like it": Machine(
+        True, Answer(409, PROBLEM, '{"service": "payments-gateway", "outcome": "refused"}')
+    ),
+    "another answer quoted": Machine(
+        True,
+        Answer(
+            409,
+            PROBLEM,
+            '{"service": "gateway", "last": {"service": "payments", "outcome": "refused"}}',
+        ),
+    ),
     "cut off": Machine(True, Answer(409, PROBLEM, '{"service": "payments", "outco')),
 }
 """By name, in the order in which a search prefers them."""
@@ -220,9 +232,11 @@ def judge_read(answer: Any, budget: int) -> Finding:
         "through": st.lists(st.sampled_from(tuple(MACHINES)), max_size=3).map(tuple),
         "refuses": st.sampled_from((None, *REFUSALS)),
     }
-    searched = max(1, budget - len(CASES))
-    found = worst_first(clear_answers, TRUE_WORD, BELIEVED, runs=searched, args=args)
-    if not found:
-        return found
-    cases = fixed_cases(clear_answers, (TRUE_WORD, BELIEVED), CASES, args={"read": answer})
-    return replace(cases, runs=found.runs + cases.runs, plans=max(found.plans, cases.plans))
+    return cases_first(
+        clear_answers,
+        (TRUE_WORD, BELIEVED),
+        CASES,
+        lambda runs: worst_first(clear_answers, TRUE_WORD, BELIEVED, runs=runs, args=args),
+        budget=budget,
+        args={"read": answer},
+    )

@@ -72,6 +72,7 @@ async def once_only(
             await connection.execute(
                 text("INSERT INTO receipts VALUES (:message)"), {"message": message}
             )
+            world.record("receipt", message=message)
 
         return effect
 
@@ -187,10 +188,10 @@ CASES = (
         _case("m1", fault=LoseReply(src="anna", label=label, after="delivered"))
         for label in ("COMMIT", "INSERT", "BEGIN")
     ],
-    # Requests are lost: at once, and when the effect has begun.
+    # Requests are lost: at once, when the effect has begun, and when it is to be committed.
     *[
         _case("m1", fault=Partition(one=("anna",), other=("database",), for_=1.5, after=after))
-        for after in ("delivered", "charges")
+        for after in ("delivered", "charges", "receipt")
     ],
 )
 """What every answer is run through, the smallest first."""

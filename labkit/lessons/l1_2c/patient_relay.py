@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from labkit.base.errors import DatabaseUnavailable
 from labkit.check import Invariant
 from labkit.course.judge import judge
-from labkit.lessons.shared.fixed_cases import Case, fixed_cases
+from labkit.lessons.shared.fixed_cases import Case, cases_first
 from labkit.lessons.shared.worst_first import worst_first
 from labkit.sim import Finding
 from labkit.world import Crash, Fault, LoseReply, Partition, Pause, Run, World
@@ -34,6 +34,7 @@ STREAM = "events"
 POLL, PATIENCE = 0.1, 0.5  # seconds between rounds; seconds for an answer
 CALM = 2.5  # seconds after the last event, until everything must have been published and marked
 CASES = (
+    Case({"events": 2, "gap": 0}),
     # The broker does not hear of event 1, and hears of event 2.
     Case(
         {"events": 2, "gap": 0},
@@ -41,6 +42,8 @@ CASES = (
     ),
     # The answer to event 1 is lost: it may be published again, and nothing before it.
     Case({"events": 3, "gap": 0}, (LoseReply(src="relay", after="publishes"),)),
+    # An event comes while the relay is at work.
+    Case({"events": 4, "gap": 3}),
     # Enough events that 10 comes before 2 when numbers are sorted as text.
     Case({"events": 11, "gap": 0}),
     # The relay dies between publishing and marking, and comes back.
@@ -199,12 +202,12 @@ def judge_relay(answer: Any, budget: int) -> Finding:
         "args": args,
         "max_steps": 8_000,
     }
-    searched = max(1, budget - len(CASES))
-    found = worst_first(patient_relay, IN_ORDER, NO_MORE, runs=searched, at_most=1, **options)
-    if not found:
-        return found
-    fixed = fixed_cases(
-        patient_relay, (IN_ORDER, NO_MORE), CASES, args={"relay": answer}, max_steps=8_000
+    return cases_first(
+        patient_relay,
+        (IN_ORDER, NO_MORE),
+        CASES,
+        lambda runs: worst_first(patient_relay, IN_ORDER, NO_MORE, runs=runs, at_most=1, **options),
+        budget=budget,
+        args={"relay": answer},
+        max_steps=8_000,
     )
-    plans = max(found.plans, fixed.plans)
-    return replace(fixed, runs=found.runs + fixed.runs, plans=plans)

@@ -18,9 +18,10 @@ from sqlalchemy import text
 
 from labkit.check import Invariant
 from labkit.course.judge import judge
+from labkit.lessons.shared.fixed_cases import Case, cases_first
 from labkit.lessons.shared.worst_first import worst_first
 from labkit.sim import Finding
-from labkit.world import Event, Run, World
+from labkit.world import Event, Pause, Run, World
 
 WORKERS = ("anna", "ben")
 MEANS = {
@@ -32,8 +33,6 @@ MEANS = {
 FINAL = ("completed", "cancelled")
 MINE, OTHER = "order-1", "order-2"
 NEVER_GIVES_UP = 3600.0  # seconds for the database to answer: nothing is lost, so it always does
-
-BOTH_ORDERS = ("PaymentProcessed", "InventoryReserved"), ("InventoryReserved", "PaymentProcessed")
 
 Do = Callable[..., Awaitable[Any]]
 
@@ -65,6 +64,7 @@ async def late_events(
                     if now.get(order) != status:
                         world.record("becomes", order=order, before=now.get(order), now=status)
                         now[order] = status
+        world.record("did")
         return found
 
     async def worker() -> None:
@@ -131,6 +131,31 @@ TRUE_TO_EVENTS = Invariant(
 )
 TRUE_WORD = replace(TRUE_TO_EVENTS, test=_wrong_word)
 
+PAID, RESERVED, FAILED = MEANS
+_ORDERS = (
+    *((event,) for event in MEANS),
+    (PAID, RESERVED),
+    (RESERVED, PAID),
+    (PAID, FAILED),
+    (FAILED, PAID),
+    (RESERVED, FAILED),
+    (FAILED, RESERVED),
+    *((event, event) for event in MEANS),
+    (PAID, RESERVED, PAID, RESERVED),
+    (PAID, FAILED, RESERVED, FAILED),
+)
+_RACES = ((PAID, RESERVED), (RESERVED, PAID), (RESERVED, FAILED), (PAID, PAID))
+CASES = (
+    *(Case({"told": told, "workers": 1}) for told in _ORDERS),
+    *(Case({"told": told, "workers": 2}) for told in _RACES),
+    # one worker stands still after its first statement, while the other goes on
+    *(
+        Case({"told": told, "workers": 2}, (Pause(worker, after="did", nth=nth, for_=1.0),))
+        for told in _RACES
+        for worker, nth in zip(WORKERS, (1, 2), strict=True)
+    ),
+)
+
 
 @judge(
     "1.2d-1",
@@ -153,13 +178,14 @@ def judge_apply(answer: Any, budget: int) -> Finding:
         "told": st.lists(st.sampled_from(tuple(MEANS)), min_size=1, max_size=4).map(tuple),
         "workers": st.integers(1, len(WORKERS)),
     }
-    cases = [{"told": told, "workers": 2} for told in BOTH_ORDERS]
-    return worst_first(
+    return cases_first(
         late_events,
-        TRUE_TO_EVENTS,
-        TRUE_WORD,
-        runs=budget,
-        args=args,
-        cases=cases,
+        (TRUE_TO_EVENTS, TRUE_WORD),
+        CASES,
+        lambda runs: worst_first(
+            late_events, TRUE_TO_EVENTS, TRUE_WORD, runs=runs, args=args, max_steps=10_000
+        ),
+        budget=budget,
+        args={"apply": answer},
         max_steps=10_000,
     )

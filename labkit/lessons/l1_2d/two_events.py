@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 from labkit.check import Invariant
 from labkit.course.judge import judge
-from labkit.lessons.shared.fixed_cases import Case, fixed_cases
+from labkit.lessons.shared.fixed_cases import Case, cases_first
 from labkit.lessons.shared.worst_first import worst_first
 from labkit.sim import Finding
 from labkit.world import Pause, Run, World
@@ -27,7 +27,9 @@ from labkit.world import Pause, Run, World
 WORKERS = ("anna", "ben")
 CHARGED, PACKED, TIMED_OUT = "PaymentCharged", "GoodsPacked", "OrderTimedOut"
 EVENTS = (CHARGED, PACKED, TIMED_OUT)
-MINE, OTHER = "order-1", "order-2"
+MINE, OTHER, READY = "order-1", "order-2", "order-3"
+UNTOUCHED = [(OTHER, 0, 0, "waiting"), (READY, 1, 1, "waiting")]
+"""The rows of other orders. Of the second, both events were heard, and nothing is booked yet."""
 NEVER_GIVES_UP = 3600.0  # seconds for the database to answer: nothing is lost, so it always does
 
 Do = Callable[..., Awaitable[Any]]
@@ -37,13 +39,16 @@ Hear = Callable[[Do, str], Awaitable[str | None]]
 async def two_events(world: World, hear: Hear, told: tuple[str, ...], workers: int) -> list[Any]:
     """The workers take the deliveries of `told`, all for one order, one after the other.
 
-    Returns what is in the table in the end of the order that nobody told of."""
+    Returns what is in the table in the end of the other orders."""
     lab = world.database(timeout=NEVER_GIVES_UP)
     async with lab.begin() as setup:
         columns = "id TEXT PRIMARY KEY, charged INTEGER, packed INTEGER, state TEXT"
         await setup.execute(text(f"CREATE TABLE parcels ({columns})"))
-        rows = "INSERT INTO parcels VALUES (:one, 0, 0, 'waiting'), (:other, 0, 0, 'waiting')"
-        await setup.execute(text(rows), {"one": MINE, "other": OTHER})
+        names = ("id", "charged", "packed", "state")
+        rows = [dict(zip(names, row, strict=True)) for row in [(MINE, 0, 0, "waiting"), *UNTOUCHED]]
+        await setup.execute(
+            text("INSERT INTO parcels VALUES (:id, :charged, :packed, :state)"), rows
+        )
     engine = world.database(timeout=NEVER_GIVES_UP)
     waiting = list(told)
 
@@ -68,8 +73,8 @@ async def two_events(world: World, hear: Hear, told: tuple[str, ...], workers: i
 
     await world.join(*[world.node(name).start(worker) for name in WORKERS[:workers]])
     async with lab.connect() as look:
-        row = text("SELECT charged, packed, state FROM parcels WHERE id = :other")
-        return [tuple(found) for found in await look.execute(row, {"other": OTHER})]
+        rows_of_others = text("SELECT * FROM parcels WHERE id <> :mine ORDER BY id")
+        return [tuple(found) for found in await look.execute(rows_of_others, {"mine": MINE})]
 
 
 def _wrong_parcel(run: Run) -> str | None:
@@ -101,8 +106,8 @@ def _twice(cancels: int) -> str:
 
 def _wrong_moment(run: Run) -> str | None:
     """What a single worker must have said, event by event; and the other order's row."""
-    if run.result != [(0, 0, "waiting")]:
-        return f"the events are about {MINE}, and the row of {OTHER} was changed"
+    if run.result != UNTOUCHED:
+        return f"the events are about {MINE}, and the row of another order was changed"
     if run.args["workers"] != 1:
         return None
     heard: set[str] = set()
@@ -168,15 +173,19 @@ def judge_hear(answer: Any, budget: int) -> Finding:
     """Run the fixed orders of events, then search for one, and for a schedule, in which a parcel is
     booked twice, too early, too late or never.
     """
-    options: dict[str, Any] = {"max_steps": 10_000}
-    fixed = fixed_cases(two_events, (ONE_PARCEL, IN_TIME), CASES, args={"hear": answer}, **options)
-    if not fixed:
-        return fixed
     args = {
         "hear": answer,
         "told": st.lists(st.sampled_from(EVENTS), min_size=1, max_size=5).map(tuple),
         "workers": st.integers(1, len(WORKERS)),
     }
-    searched = max(2, budget - len(CASES))
-    found = worst_first(two_events, ONE_PARCEL, IN_TIME, runs=searched, args=args, **options)
-    return replace(found, runs=found.runs + fixed.runs, plans=max(found.plans, fixed.plans))
+    return cases_first(
+        two_events,
+        (ONE_PARCEL, IN_TIME),
+        CASES,
+        lambda runs: worst_first(
+            two_events, ONE_PARCEL, IN_TIME, runs=runs, args=args, max_steps=10_000
+        ),
+        budget=budget,
+        args={"hear": answer},
+        max_steps=10_000,
+    )
